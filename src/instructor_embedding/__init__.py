@@ -1,0 +1,69 @@
+"""INSTRUCTOR: text embeddings that follow an instruction (arXiv 2212.09741).
+
+Importing this package loads neither torch nor any model; each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from instructor_embedding.errors import (
+        CheckpointError,
+        InputError,
+        InstructorError,
+        MissingExtraError,
+        ModelNotFoundError,
+        TruncationError,
+        TruncationWarning,
+        VectorError,
+    )
+    from instructor_embedding.instruction import Instruction, Pair, as_pairs
+    from instructor_embedding.instructor import INSTRUCTOR
+
+_HOME = {
+    "INSTRUCTOR": "instructor",
+    "Instruction": "instruction",
+    "Pair": "instruction",
+    "as_pairs": "instruction",
+    "CheckpointError": "errors",
+    "InputError": "errors",
+    "InstructorError": "errors",
+    "MissingExtraError": "errors",
+    "ModelNotFoundError": "errors",
+    "TruncationError": "errors",
+    "TruncationWarning": "errors",
+    "VectorError": "errors",
+}
+
+__all__ = [
+    "INSTRUCTOR",
+    "CheckpointError",
+    "InputError",
+    "Instruction",
+    "InstructorError",
+    "MissingExtraError",
+    "ModelNotFoundError",
+    "Pair",
+    "TruncationError",
+    "TruncationWarning",
+    "VectorError",
+    "as_pairs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, the ones not loaded yet included."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Many texts: plan, run, put back in order, in bounded memory."""

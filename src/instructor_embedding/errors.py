@@ -1,0 +1,71 @@
+"""Every error this package raises on purpose.
+
+::
+
+    InstructorError
+    ├── InputError (ValueError)            what was given to a function or a command is not allowed
+    │   └── TruncationError                truncate="error" and a text is too long
+    ├── CheckpointError (OSError)          a model's files are missing, broken or of another kind
+    │   └── ModelNotFoundError             no such folder, or no such model on the hub
+    ├── VectorError (ArithmeticError)      a model computed a vector that is zero, infinite or not a number
+    └── MissingExtraError (ImportError)    an optional library is not installed
+
+    TruncationWarning (UserWarning)        texts were cut to the model's length
+
+An unknown keyword argument raises ``TypeError``, as everywhere in Python, with the nearest known name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InstructorError(Exception):
+    """Parent of all errors of this package; catch it to catch them all."""
+
+
+class InputError(InstructorError, ValueError):
+    """What was given is not allowed; the message names the item, what is allowed and what to type."""
+
+
+class TruncationError(InputError):
+    """A text is longer than the model's ``max_seq_length`` and ``truncate="error"`` was asked for."""
+
+
+class CheckpointError(InstructorError, OSError):
+    """A model's files are missing, broken or of another kind; the message names the file."""
+
+    def __str__(self) -> str:
+        """Return the message; OSError would print its arguments as a tuple."""
+        return str(self.args[0]) if self.args else ""
+
+
+class ModelNotFoundError(CheckpointError):
+    """No such folder here and no such model on the hub (or the hub cannot be reached)."""
+
+
+class VectorError(InstructorError, ArithmeticError):
+    """A model computed a vector that is zero, infinite or not a number; such a vector is never returned."""
+
+
+class MissingExtraError(InstructorError, ImportError):
+    """An optional library is not installed; the message holds the pip line that installs it."""
+
+
+class TruncationWarning(UserWarning):
+    """Texts were cut to the model's ``max_seq_length``; the message counts them."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name nearest to `name`, or an empty string."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def refuse_unknown(function: str, unknown: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ``TypeError`` for the first of the `unknown` keyword names, naming the nearest of the `known` ones."""
+    allowed = list(known)
+    for name in unknown:
+        hint = nearest(name, allowed) or f"; known: {', '.join(allowed)}"
+        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")

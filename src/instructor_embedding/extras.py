@@ -1,0 +1,45 @@
+"""Optional libraries: one function, one message with the pip line."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from instructor_embedding.errors import MissingExtraError
+
+# library -> extra of this package that installs it
+EXTRA_OF = {
+    "pyarrow": "parquet",
+    "sentence_transformers": "sentence-transformers",
+}
+
+
+def need(library: str, purpose: str) -> ModuleType:
+    """Import an optional `library` or say how to install it.
+
+    Parameters
+    ----------
+    library : str
+        Import name, possibly dotted, such as ``"pyarrow.parquet"``.
+    purpose : str
+        What it is needed for, as the start of a sentence: ``"reading parquet files"``.
+
+    Raises
+    ------
+    MissingExtraError
+        It is not installed; the message holds the pip line.
+
+    Examples
+    --------
+    >>> need("json", "reading json").loads("[1]")
+    [1]
+    """
+    root = library.partition(".")[0]
+    try:
+        return importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != root:
+            raise
+        extra = EXTRA_OF.get(root)
+        package = f'"instructor-embedding[{extra}]"' if extra else root
+        raise MissingExtraError(f"{purpose} needs the library {root}; install it with: pip install {package}") from None

@@ -1,0 +1,1 @@
+"""One batch: ids in, vectors out."""

@@ -1,0 +1,139 @@
+"""From the name of a model to a folder on this machine.
+
+A path is never looked up on the network. A hub id goes through huggingface_hub, whose cache, tokens, ``HF_ENDPOINT`` and
+``HF_HUB_OFFLINE`` apply; only the files that a model needs are downloaded, and one format of its weights.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from instructor_embedding.errors import CheckpointError, ModelNotFoundError
+from instructor_embedding.model import weights
+
+_JSON_FILES = (
+    "modules.json",
+    "config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+_EXAMPLE = "hkunlp/instructor-large"
+_BY_HAND = "download it where there is a network and pass the folder"
+
+
+def resolve(
+    name: str | os.PathLike[str],
+    *,
+    cache_folder: str | os.PathLike[str] | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    local_files_only: bool = False,
+) -> Path:
+    """Return the folder of a model, downloading it first where `name` is a hub id.
+
+    Parameters
+    ----------
+    name : str or path
+        An existing folder, or a hub id such as ``"hkunlp/instructor-large"``; a name without a slash is looked up
+        under ``sentence-transformers/``, as the original did.
+    cache_folder : path, optional
+        Where downloads are kept; by default ``SENTENCE_TRANSFORMERS_HOME`` if set, else huggingface_hub's cache.
+    token, revision, local_files_only
+        As in ``huggingface_hub.snapshot_download``.
+
+    Raises
+    ------
+    ModelNotFoundError
+        There is no such folder or model, or the hub cannot be reached and the cache has no copy.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    text = os.fspath(name)
+    if not _is_hub_id(text):
+        raise ModelNotFoundError(f"there is no folder {text!r}; pass a folder or a hub id such as {_EXAMPLE!r}")
+    repo = text if "/" in text else f"sentence-transformers/{text}"
+    cache = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
+    return _download(repo, str(cache) if cache else None, token, revision, local_files_only)
+
+
+def _is_hub_id(name: str) -> bool:
+    """Tell a hub id from what can only be a path."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    if name.startswith((".", "/", "~")) or "\\" in name:
+        return False
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def _download(repo: str, cache: str | None, token: str | bool | None, revision: str | None, local: bool) -> Path:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    def snapshot(patterns: list[str] | None, local_only: bool) -> Path:
+        folder = huggingface_hub.snapshot_download(
+            repo,
+            cache_dir=cache,
+            token=token,
+            revision=revision,
+            local_files_only=local_only,
+            allow_patterns=patterns,
+        )
+        return Path(folder)
+
+    offline = local or huggingface_hub.constants.HF_HUB_OFFLINE
+    try:
+        if offline:
+            return snapshot(None, True)
+        info = huggingface_hub.HfApi(token=token).model_info(repo, revision=revision)
+        return snapshot(_needed([file.rfilename for file in info.siblings or []], repo), False)
+    except errors.GatedRepoError:
+        raise ModelNotFoundError(f"{repo} is gated; ask for access on its page, then pass token=...") from None
+    except errors.RepositoryNotFoundError:
+        raise ModelNotFoundError(
+            f"the hub has no model {repo!r} (or it is private: pass token=...), and there is no folder of that name; "
+            "the published models are hkunlp/instructor-base, -large and -xl"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise ModelNotFoundError(f"{repo} has no revision {revision!r}") from None
+    except errors.LocalEntryNotFoundError:
+        reason = "local files only were asked for" if offline else "the hub cannot be reached"
+        raise ModelNotFoundError(f"{repo} is not in the cache and {reason}; {_BY_HAND}") from None
+    except CheckpointError:
+        raise
+    except Exception as error:  # what the transport below the hub's library raises is no part of its promises
+        try:
+            return snapshot(None, True)
+        except errors.LocalEntryNotFoundError:
+            raise ModelNotFoundError(
+                f"the hub cannot be reached or refused ({_line(error)}) and {repo} is not in the cache; {_BY_HAND}"
+            ) from None
+
+
+def _needed(files: list[str], repo: str) -> list[str]:
+    """Choose the files to download: settings, tokenizer and, in each folder, one format of the weights."""
+    needed = [file for file in files if Path(file).name in _JSON_FILES]
+    homes = {str(Path(file).parent) for file in needed}
+    for home in sorted(homes):
+        prefix = "" if home == "." else f"{home}/"
+        names = {file.removeprefix(prefix) for file in files if file.startswith(prefix)}
+        chosen = next((name for name in weights.NAMES if name in names), None)
+        if chosen:
+            needed.append(prefix + chosen)
+        if chosen and chosen.endswith(".index.json"):
+            stem, _, suffix = chosen.removesuffix(".index.json").rpartition(".")
+            needed += [prefix + name for name in names if name.startswith(f"{stem}-") and name.endswith(suffix)]
+    if not any(file.endswith("config.json") for file in needed):
+        raise CheckpointError(f"{repo} on the hub holds no config.json; it is no T5 embedder")
+    return needed
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,73 @@
+"""From token states to vectors: instruction-masked mean, dense layer, normalization."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from instructor_embedding.model.packed import Packed
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    f"torch.nn.modules.{module}.{kind.__name__}": kind
+    for module, kinds in {
+        "linear": (nn.Identity,),
+        "activation": (nn.Tanh, nn.ReLU, nn.GELU, nn.SiLU, nn.Sigmoid),
+    }.items()
+    for kind in kinds
+}
+
+
+class Dense(nn.Module):
+    """A linear layer with an activation, as sentence-transformers writes it to ``2_Dense``."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool, activation: str) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features, bias=bias)
+        self.activation_name = activation
+        self.activation = ACTIVATIONS[activation]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, in_features) to (n, out_features)."""
+        weight = getattr(self.linear, "weight", None)
+        return cast(Tensor, self.activation(self.linear(x.to(weight.dtype) if isinstance(weight, Tensor) else x)))
+
+
+class Head(nn.Module):
+    """Pools token states to one vector a text.
+
+    Parameters
+    ----------
+    dense : sequence of Dense
+        Applied after the mean, in order.
+    normalize : bool
+        Scale vectors to length 1.
+    """
+
+    def __init__(self, dense: list[Dense], normalize: bool) -> None:
+        super().__init__()
+        self.dense = nn.ModuleList(dense)
+        self.normalize = normalize
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Pool padded `states` (B, L, D) over the tokens where `mask` (B, L) is 1; returns float32 (B, dim)."""
+        kept = mask.to(states.dtype)[:, :, None]
+        return self.project((states * kept).sum(1) / kept.sum(1).clamp(min=1e-9))
+
+    def packed(self, states: Tensor, batch: Packed) -> Tensor:
+        """Pool packed `states` (T, D), the first ``batch.skip`` tokens of each text left out; float32 (n, dim)."""
+        starts = batch.starts.tolist()
+        means = [
+            states[start + skip : end].mean(0)
+            for start, skip, end in zip(starts[:-1], batch.skip.tolist(), starts[1:], strict=True)
+        ]
+        return self.project(torch.stack(means))
+
+    def project(self, mean: Tensor) -> Tensor:
+        """Apply the dense layers and the normalization to float32 `mean` (n, D)."""
+        for dense in self.dense:
+            mean = dense(mean)
+        mean = mean.float()
+        return F.normalize(mean, dim=1, eps=1e-12) if self.normalize else mean

@@ -1,0 +1,217 @@
+"""The T5 encoder: trains padded, infers packed.
+
+Letters of shapes: B texts, L tokens of the longest text, T tokens of all texts together, D d_model, H heads, K d_kv,
+F d_ff. The architecture is that of T5 (arXiv 1910.10683) and T5 1.1: RMS norms before each sublayer, no biases,
+attention scores not scaled, one bias of relative positions shared by all layers.
+
+The residual stream is float32 whatever the dtype of the weights, and in float16 the second product of the feed-forward
+layer stays float32 too: T5 leaves the range of float16 there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from instructor_embedding.model.packed import Packed
+
+ACTIVATIONS = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+}
+
+
+@dataclass(frozen=True)
+class T5Config:
+    """Shape of a T5 encoder; the names are T5's own."""
+
+    vocab_size: int
+    d_model: int
+    d_kv: int
+    d_ff: int
+    num_layers: int
+    num_heads: int
+    activation: str = "relu"
+    gated: bool = False
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    layer_norm_epsilon: float = 1e-6
+    dropout_rate: float = 0.1
+    pad_token_id: int = 0
+    eos_token_id: int = 1
+
+
+class RMSNorm(nn.Module):
+    """Root mean square norm without mean or bias; float32 in, dtype of `weight` out."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Normalize the last dimension of float32 `hidden`."""
+        scale = torch.rsqrt(hidden.square().mean(-1, keepdim=True) + self.eps)
+        return (hidden * scale).to(self.weight.dtype) * self.weight
+
+
+class Attention(nn.Module):
+    """Self-attention with an additive bias of relative positions."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        inner = config.num_heads * config.d_kv
+        self.heads = config.num_heads
+        self.q = nn.Linear(config.d_model, inner, bias=False)
+        self.k = nn.Linear(config.d_model, inner, bias=False)
+        self.v = nn.Linear(config.d_model, inner, bias=False)
+        self.o = nn.Linear(inner, config.d_model, bias=False)
+        self.dropout_rate = config.dropout_rate
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """Attend within each row of `x` (B, L, D), with `bias` (B or 1, H, L, L) added to the scores."""
+        query, key, value = (self._split(product(x)) for product in (self.q, self.k, self.v))
+        dropout = self.dropout_rate if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, bias.to(query.dtype), dropout, scale=1.0)
+        return cast(Tensor, self.o(mixed.transpose(1, 2).flatten(2)))
+
+    def packed(self, x: Tensor, bias: Tensor, batch: Packed) -> Tensor:
+        """Attend within each text of packed `x` (T, D), with `bias` (1, H, L, L) of the longest text."""
+        query, key, value = self.q(x), self.k(x), self.v(x)
+        bias = bias.to(query.dtype)
+        mixed = torch.empty_like(query)
+        for first, count, length in batch.runs():
+            rows = slice(int(batch.starts[first]), int(batch.starts[first + count]))
+            parts = (part[rows].view(count, length, self.heads, -1).transpose(1, 2) for part in (query, key, value))
+            run = F.scaled_dot_product_attention(*parts, bias[:, :, :length, :length], scale=1.0)
+            mixed[rows].view(count, length, self.heads, -1).copy_(run.transpose(1, 2))
+        return cast(Tensor, self.o(mixed))
+
+    def _split(self, product: Tensor) -> Tensor:
+        return product.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Two products with an activation between them, gated in T5 1.1."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.gated = config.gated
+        if config.gated:
+            self.wi_0 = nn.Linear(config.d_model, config.d_ff, bias=False)
+            self.wi_1 = nn.Linear(config.d_model, config.d_ff, bias=False)
+        else:
+            self.wi = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
+        self.dropout = nn.Dropout(config.dropout_rate)
+        self.activation = config.activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., D) to (..., D)."""
+        activate = ACTIVATIONS[self.activation]
+        inner = activate(self.wi_0(x)) * self.wi_1(x) if self.gated else activate(self.wi(x))
+        weight = getattr(self.wo, "weight", None)
+        if isinstance(weight, Tensor):  # float32 beside float16 layers; a quantized layer holds no plain weight
+            inner = inner.to(weight.dtype)
+        return cast(Tensor, self.wo(self.dropout(inner)))
+
+
+class Block(nn.Module):
+    """One layer: attention, then feed-forward, each behind a norm and added to the residual stream."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.attention = Attention(config)
+        self.feed_forward_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.feed_forward = FeedForward(config)
+        self.dropout = nn.Dropout(config.dropout_rate)
+
+    def forward(self, hidden: Tensor, bias: Tensor, batch: Packed | None = None) -> Tensor:
+        """Return the next hidden state; with `batch` the rows are packed (T, D), else padded (B, L, D)."""
+        x = self.attention_norm(hidden)
+        mixed = self.attention(x, bias) if batch is None else self.attention.packed(x, bias, batch)
+        hidden = hidden + self.dropout(mixed)
+        return cast(Tensor, hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden))))
+
+
+class T5Encoder(nn.Module):
+    """The encoder half of T5.
+
+    Use `forward` to train and wherever a padded batch is at hand, `packed` to infer without padding; both give the
+    same states.
+    """
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.relative_bias = nn.Embedding(config.relative_attention_num_buckets, config.num_heads)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.final_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
+        self.dropout = nn.Dropout(config.dropout_rate)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Encode a padded batch, with gradients.
+
+        Parameters
+        ----------
+        ids : int of shape (B, L)
+        mask : int or bool of shape (B, L)
+            1 for tokens, 0 for padding.
+
+        Returns
+        -------
+        float32 of shape (B, L, D)
+        """
+        bias = self.position_bias(ids.shape[1])
+        bias = bias.masked_fill(mask[:, None, None, :] == 0, torch.finfo(bias.dtype).min)
+        hidden = self.dropout(self.embedding(ids).float())
+        for block in self.blocks:
+            hidden = block(hidden, bias)
+        return cast(Tensor, self.dropout(self.final_norm(hidden).float()))
+
+    def packed(self, batch: Packed) -> Tensor:
+        """Encode a packed batch without padding; returns float32 of shape (T, D)."""
+        device = self.embedding.weight.device
+        bias = self.position_bias(int(batch.lengths.max(initial=0)))
+        hidden = self.embedding(torch.from_numpy(batch.ids).to(device)).float()
+        for block in self.blocks:
+            hidden = block(hidden, bias, batch)
+        return cast(Tensor, self.final_norm(hidden).float())
+
+    def position_bias(self, length: int) -> Tensor:
+        """Return the bias of relative positions, float32 of shape (1, H, L, L).
+
+        It depends on the distance alone, so that the bias of a shorter text is the upper left part.
+        """
+        place = torch.arange(length, device=self.embedding.weight.device)
+        buckets = _buckets(place[None, :] - place[:, None], self.config)
+        return cast(Tensor, self.relative_bias(buckets).float().permute(2, 0, 1)[None])
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> T5Encoder:
+        """Convert as ``nn.Module`` does, but keep the second feed-forward products out of float16."""
+        super()._apply(fn, recurse)
+        for block in self.blocks:
+            product = cast(Block, block).feed_forward.wo
+            if isinstance(product, nn.Linear) and product.weight.dtype == torch.float16:
+                product.float()
+        return self
+
+
+def _buckets(distance: Tensor, config: T5Config) -> Tensor:
+    """Sort distances (key position less query position) into T5's buckets: exact when near, logarithmic when far."""
+    half = config.relative_attention_num_buckets // 2
+    exact = half // 2
+    size = distance.abs()
+    growth = math.log(config.relative_attention_max_distance / exact)
+    far = exact + (torch.log(size.clamp(min=1).float() / exact) / growth * (half - exact)).long()
+    return torch.where(size < exact, size, far.clamp(max=half - 1)) + half * (distance > 0)

@@ -1,0 +1,102 @@
+"""Pairs to token ids, with the exact rules of the original.
+
+With ``tok(s)`` the ids of ``s.strip()`` including the end mark, cut to L = max_length (the first L - 1 pieces and the
+end mark are kept), a pair (I, t) becomes ``tok(I + t.strip())``: the instruction is not stripped, so a blank at its end
+separates it from the text, and without one the text's first word is glued to it.
+
+The first k tokens are left out of the mean: k is the number of pieces of ``tok(I)`` without the end mark, or 0 if that is
+at most 1. Where the last piece of the instruction merges with the text, the border is approximate, as in the original.
+The end mark is always pooled: k is at most the length less one (the original returned a zero vector or crashed there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from instructor_embedding.errors import InputError
+from instructor_embedding.instruction import Pair
+from instructor_embedding.model.packed import Int32, Packed
+
+_CACHED_INSTRUCTIONS = 4096
+
+
+class TextTokenizer:
+    """Turns pairs into `Packed`; keeps the piece counts of the instructions it saw last.
+
+    Use it through ``INSTRUCTOR``; alone where only token counts are wanted.
+
+    Parameters
+    ----------
+    tokenizer : tokenizers.Tokenizer
+        The checkpoint's tokenizer. Its own padding and truncation are switched off.
+    max_length : int
+        Tokens kept of each text, instruction and end mark included.
+    lower : bool
+        Lower-case everything first (``do_lower_case`` of the checkpoint).
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int = 512, lower: bool = False) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.lower = lower
+        self._pieces: dict[str, int] = {}
+
+    @property
+    def max_length(self) -> int:
+        """Tokens kept of each text; settable, at least 1."""
+        return self._max_length
+
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise InputError(f"max_seq_length must be a whole number of at least 1, got {value!r}")
+        self._max_length = int(value)
+
+    def pack(self, pairs: Sequence[Pair]) -> Packed:
+        """Tokenize `pairs` by the rules at the head of this file."""
+        rows = self._ids(instruction + text.strip() for instruction, text in pairs)
+        full = [len(row) for row in rows]
+        limit = self._max_length
+        rows = [row if len(row) <= limit else row[: limit - 1] + row[-1:] for row in rows]
+        pieces = self._instruction_pieces({instruction for instruction, _ in pairs})
+        skip = [
+            min(self._masked(pieces[pair.instruction]), len(row) - 1) for pair, row in zip(pairs, rows, strict=True)
+        ]
+        return Packed.of(rows, skip, full)
+
+    def context(self, pairs: Sequence[Pair]) -> Int32:
+        """Return what the original called ``context_masks``: tokens masked for each pair's instruction, int32 (n,)."""
+        pieces = self._instruction_pieces({instruction for instruction, _ in pairs})
+        return np.array([self._masked(pieces[instruction]) for instruction, _ in pairs], np.int32)
+
+    def count(self, pairs: Sequence[Pair]) -> Int32:
+        """Count the tokens of each pair before truncation, int32 of shape (n,)."""
+        rows = self._ids(instruction + text.strip() for instruction, text in pairs)
+        return np.array([len(row) for row in rows], np.int32)
+
+    def _ids(self, texts: Iterable[str]) -> list[list[int]]:
+        """Token ids of each text, stripped, the end mark included."""
+        stripped = [text.strip().lower() if self.lower else text.strip() for text in texts]
+        encode = getattr(self.tokenizer, "encode_batch_fast", self.tokenizer.encode_batch)
+        return [encoding.ids for encoding in encode(stripped)]
+
+    def _masked(self, pieces: int) -> int:
+        """Tokens masked for an instruction of that many pieces, the end mark not counted."""
+        masked = min(pieces + 1, self._max_length) - 1
+        return 0 if masked <= 1 else masked
+
+    def _instruction_pieces(self, instructions: set[str]) -> dict[str, int]:
+        """Count the pieces of each instruction, from the cache where it was seen before."""
+        cache = self._pieces
+        known = {text: cache[text] for text in instructions if text in cache}
+        new = sorted(instructions - known.keys())
+        known.update(zip(new, (len(row) - 1 for row in self._ids(new)), strict=True))
+        if len(cache) + len(new) > _CACHED_INSTRUCTIONS:
+            cache = self._pieces = {}
+        cache.update(known)
+        return known
