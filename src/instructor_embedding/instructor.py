@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from instructor_embedding.engine import encode as pipeline
 from instructor_embedding.engine import states
 from instructor_embedding.engine.backend import Backend
-from instructor_embedding.engine.torch_backend import TorchBackend
 from instructor_embedding.engine.report import Report
+from instructor_embedding.engine.torch_backend import TorchBackend
 from instructor_embedding.errors import InputError, nearest, refuse_unknown
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Instruction, as_pairs, is_single, iter_pairs

@@ -1,8 +1,8 @@
 """The pipeline: tokenize ahead, run, put back in order.
 
-Texts go through in windows, so that only one window's tokens are held beside the vectors; the next window is tokenized
-while this one is computed. Inside a window, texts that are exactly equal are computed once, and batches are planned over
-true token counts.
+Texts go through in windows, so that only one window's tokens are held beside the vectors.
+The next window is tokenized while this one is computed.
+Inside a window, texts that are exactly equal are computed once, and batches are planned over true token counts.
 """
 
 from __future__ import annotations

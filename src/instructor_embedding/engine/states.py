@@ -24,8 +24,8 @@ def token_embeddings(pairs: Sequence[Pair], tokens: TextTokenizer, encoder: T5En
         for order in plan(batch.lengths, budget):
             part = batch.take(order)
             packed = encoder.packed(part)
-            for place, start, end in zip(order.tolist(), part.starts[:-1].tolist(), part.starts[1:].tolist(), strict=True):
-                states[place] = packed[start:end].clone()
+            for place, rows in zip(order.tolist(), packed.split(part.lengths.tolist()), strict=True):
+                states[place] = rows.clone()
     return states
 
 
@@ -55,7 +55,9 @@ def _rows(pairs: list[Pair], tokens: TextTokenizer, encoder: T5Encoder, head: He
         packed = encoder.packed(batch)
         vectors = head.packed(packed, batch)
         states = packed.new_zeros(*inputs["input_ids"].shape, packed.shape[1])
-        inside = torch.arange(states.shape[1], device=packed.device) < torch.from_numpy(batch.lengths).to(packed)[:, None]
+        inside = (
+            torch.arange(states.shape[1], device=packed.device) < torch.from_numpy(batch.lengths).to(packed)[:, None]
+        )
         states[inside] = packed
     columns = inputs | {"token_embeddings": states, "sentence_embedding": vectors}
     return [{name: column[row] for name, column in columns.items()} for row in range(len(pairs))]

@@ -7,7 +7,7 @@ never from its name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,18 +102,22 @@ def read_config(path: Path) -> t5.T5Config:
     kind = raw.get("model_type")
     if kind not in MODEL_TYPES:
         raise CheckpointError(f"{path} has model_type {kind!r}; INSTRUCTOR is a T5 encoder: {', '.join(MODEL_TYPES)}")
-    sizes = {
-        name: _size(raw, name, path) for name in ("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads")
-    }
+    config = t5.T5Config(
+        vocab_size=_size(raw, "vocab_size", path),
+        d_model=_size(raw, "d_model", path),
+        d_kv=_size(raw, "d_kv", path),
+        d_ff=_size(raw, "d_ff", path),
+        num_layers=_size(raw, "num_layers", path),
+        num_heads=_size(raw, "num_heads", path),
+    )
     projection = str(raw.get("feed_forward_proj", "relu"))
     gate, _, activation = projection.rpartition("-")
     activation = "gelu_new" if projection == "gated-gelu" else activation
     if activation not in t5.ACTIVATIONS or gate not in ("", "gated"):
         known = ", ".join(("gated-gelu", *t5.ACTIVATIONS))
         raise CheckpointError(f"{path} has feed_forward_proj {projection!r}; known: {known}")
-    defaults = t5.T5Config(**sizes)
     options = {
-        name: type(getattr(defaults, name))(_number(raw, name, getattr(defaults, name), path))
+        name: type(getattr(config, name))(_number(raw, name, getattr(config, name), path))
         for name in (
             "relative_attention_num_buckets",
             "relative_attention_max_distance",
@@ -123,7 +127,7 @@ def read_config(path: Path) -> t5.T5Config:
             "eos_token_id",
         )
     }
-    return t5.T5Config(**sizes, activation=activation, gated=gate == "gated", **options)
+    return replace(config, activation=activation, gated=gate == "gated", **options)
 
 
 def _size(raw: dict[str, Any], name: str, path: Path) -> int:

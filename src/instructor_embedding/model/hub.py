@@ -1,7 +1,8 @@
 """From the name of a model to a folder on this machine.
 
-A path is never looked up on the network. A hub id goes through huggingface_hub, whose cache, tokens, ``HF_ENDPOINT`` and
-``HF_HUB_OFFLINE`` apply; only the files that a model needs are downloaded, and one format of its weights.
+A path is never looked up on the network.
+A hub id goes through huggingface_hub, whose cache, tokens, ``HF_ENDPOINT`` and ``HF_HUB_OFFLINE`` apply; only the files
+that a model needs are downloaded, and one format of its weights.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def resolve(
 
 def _is_hub_id(name: str) -> bool:
     """Tell a hub id from what can only be a path."""
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     if name.startswith((".", "/", "~")) or "\\" in name:
         return False

@@ -207,5 +207,3 @@ def _tensors(folder: Path, layout: str, tensors: Mapping[str, Tensor]) -> None:
 
 def _json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ class Packed:
         lengths = self.lengths
         edges = np.flatnonzero(np.diff(lengths)) + 1
         bounds = [0, *edges.tolist(), len(lengths)]
-        for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+        for first, last in pairwise(bounds):
             if last > first:
                 yield first, last - first, int(lengths[first])
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from instructor_embedding.model.packed import Packed
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "gelu": F.gelu,
     "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
@@ -80,7 +80,7 @@ class Attention(nn.Module):
         """Attend within each row of `x` (B, L, D), with `bias` (B or 1, H, L, L) added to the scores."""
         query, key, value = (self._split(product(x)) for product in (self.q, self.k, self.v))
         dropout = self.dropout_rate if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, bias.to(query.dtype), dropout, scale=1.0)
+        mixed = F.scaled_dot_product_attention(query, key, value, bias.to(query.dtype), dropout, False, scale=1.0)
         return cast(Tensor, self.o(mixed.transpose(1, 2).flatten(2)))
 
     def packed(self, x: Tensor, bias: Tensor, batch: Packed) -> Tensor:
@@ -90,13 +90,13 @@ class Attention(nn.Module):
         mixed = torch.empty_like(query)
         for first, count, length in batch.runs():
             rows = slice(int(batch.starts[first]), int(batch.starts[first + count]))
-            parts = (part[rows].view(count, length, self.heads, -1).transpose(1, 2) for part in (query, key, value))
-            run = F.scaled_dot_product_attention(*parts, bias[:, :, :length, :length], scale=1.0)
+            q, k, v = (part[rows].view(count, length, self.heads, -1).transpose(1, 2) for part in (query, key, value))
+            run = F.scaled_dot_product_attention(q, k, v, bias[:, :, :length, :length], scale=1.0)
             mixed[rows].view(count, length, self.heads, -1).copy_(run.transpose(1, 2))
         return cast(Tensor, self.o(mixed))
 
     def _split(self, product: Tensor) -> Tensor:
-        return product.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return product.view(*product.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -199,7 +199,7 @@ class T5Encoder(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> T5Encoder:
         """Convert as ``nn.Module`` does, but keep the second feed-forward products out of float16."""
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for block in self.blocks:
             product = cast(Block, block).feed_forward.wo
             if isinstance(product, nn.Linear) and product.weight.dtype == torch.float16:

@@ -4,8 +4,9 @@ With ``tok(s)`` the ids of ``s.strip()`` including the end mark, cut to L = max_
 end mark are kept), a pair (I, t) becomes ``tok(I + t.strip())``: the instruction is not stripped, so a blank at its end
 separates it from the text, and without one the text's first word is glued to it.
 
-The first k tokens are left out of the mean: k is the number of pieces of ``tok(I)`` without the end mark, or 0 if that is
-at most 1. Where the last piece of the instruction merges with the text, the border is approximate, as in the original.
+The first k tokens are left out of the mean: k is the number of pieces of ``tok(I)`` without the end mark, or 0 if that
+is at most 1.
+Where the last piece of the instruction merges with the text, the border is approximate, as in the original.
 The end mark is always pooled: k is at most the length less one (the original returned a zero vector or crashed there).
 """
 
