@@ -116,7 +116,7 @@ def _write_all(parts: Checkpoint, folder: Path, layout: str, name: str) -> None:
     for index, dense in enumerate(head.dense):
         assert isinstance(dense, Dense)
         dimension = _dense(folder / f"{2 + index}_Dense", layout, dense)
-    _tokenizer(folder, parts)
+    _tokenizer(folder, parts, legacy)
     (folder / "README.md").write_text(_CARD.format(name=name, dimension=dimension), encoding="utf-8")
 
 
@@ -173,9 +173,10 @@ def _config(config: T5Config, dtype: torch.dtype) -> dict[str, Any]:
     }
 
 
-def _tokenizer(folder: Path, parts: Checkpoint) -> None:
+def _tokenizer(folder: Path, parts: Checkpoint, legacy: bool) -> None:
     tokenizer, config = parts.tokens.tokenizer, parts.encoder.config
-    tokenizer.save(str(folder / "tokenizer.json"))
+    content = json.loads(tokenizer.to_str())
+    _json(folder / "tokenizer.json", _older(content) if legacy else content)
     # the generic class reads tokenizer.json as it is; T5's own classes would build another normalizer
     settings: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -192,6 +193,18 @@ def _tokenizer(folder: Path, parts: Checkpoint) -> None:
     _json(folder / "special_tokens_map.json", special)
 
 
+def _older(content: Any) -> Any:
+    """Rewrite the settings of word breaks as tokenizers before 0.19 knew them."""
+    if isinstance(content, list):
+        return [_older(part) for part in content]
+    if not isinstance(content, dict):
+        return content
+    found = {key: part if key == "vocab" else _older(part) for key, part in content.items()}
+    if found.get("type") == "Metaspace":
+        found = {"type": "Metaspace", "replacement": found["replacement"], "add_prefix_space": found.get("prepend_scheme") != "never"}
+    return found
+
+
 def _weight_name(layout: str) -> str:
     return TORCH if layout == "legacy-1.0" else SAFE
 
@@ -206,4 +219,5 @@ def _tensors(folder: Path, layout: str, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    indent = 2 if path.name != "tokenizer.json" else None
+    path.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")

@@ -1,0 +1,110 @@
+"""A model from scratch: a tokenizer trained on texts, random weights of a named shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from torch import nn
+
+from instructor_embedding.errors import InputError, nearest
+from instructor_embedding.model.checkpoint import Checkpoint
+from instructor_embedding.model.pooling import Dense, Head
+from instructor_embedding.model.t5 import Attention, FeedForward, RMSNorm, T5Config, T5Encoder
+from instructor_embedding.model.tokens import TextTokenizer
+
+# d_model, d_kv, d_ff, layers, heads, gated, dimensions of the vectors; base, large and xl are hkunlp/instructor-*
+SHAPES = {
+    "tiny": (64, 16, 128, 2, 4, False, 48),
+    "mini": (384, 64, 1024, 4, 6, True, 384),
+    "small": (512, 64, 1024, 6, 8, True, 512),
+    "base": (768, 64, 3072, 12, 12, False, 768),
+    "large": (1024, 64, 4096, 24, 16, False, 768),
+    "xl": (1024, 128, 16384, 24, 32, False, 768),
+}
+_IDENTITY = "torch.nn.modules.linear.Identity"
+
+
+def random_checkpoint(shape: str, tokenizer: Tokenizer, *, seed: int = 0, vocab_size: int | None = None) -> Checkpoint:
+    """Return an untrained model of a named shape, the same for the same seed on every machine.
+
+    Use it to train from scratch and to measure speed where no published weights are at hand.
+
+    Parameters
+    ----------
+    shape : str
+        One of ``SHAPES``.
+    tokenizer : tokenizers.Tokenizer
+        With ``<pad>`` as token 0 and ``</s>`` as token 1, as `train_tokenizer` makes it.
+    seed : int
+    vocab_size : int, optional
+        Rows of the embedding; default: the tokenizer's size.
+
+    Raises
+    ------
+    InputError
+        The shape is unknown.
+    """
+    if shape not in SHAPES:
+        raise InputError(f"shape={shape!r} is unknown{nearest(shape, SHAPES)}; known: {', '.join(SHAPES)}")
+    d_model, d_kv, d_ff, layers, heads, gated, dimension = SHAPES[shape]
+    config = T5Config(
+        vocab_size=vocab_size or tokenizer.get_vocab_size(),
+        d_model=d_model,
+        d_kv=d_kv,
+        d_ff=d_ff,
+        num_layers=layers,
+        num_heads=heads,
+        activation="gelu_new" if gated else "relu",
+        gated=gated,
+    )
+    with torch.device("meta"):
+        encoder, dense = T5Encoder(config), Dense(d_model, dimension, False, _IDENTITY)
+    random = np.random.RandomState(seed)
+    for module in (encoder, dense):
+        module.to_empty(device="cpu")
+        _fill(module, random)
+    return Checkpoint(encoder.eval(), Head([dense], normalize=True).eval(), TextTokenizer(tokenizer))
+
+
+def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
+    """Train a tokenizer of T5's kind (unigram pieces of words) with at most `size` pieces on `texts`."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " ")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
+    special = ["<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=size, special_tokens=special, unk_token="<unk>", show_progress=False, shrinking_factor=0.75
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    return tokenizer
+
+
+def _fill(module: nn.Module, random: np.random.RandomState) -> None:
+    """Draw weights with the standard deviations of T5's own initialization, in a fixed order."""
+    for part in module.modules():
+        if isinstance(part, RMSNorm):
+            nn.init.ones_(part.weight)
+        elif isinstance(part, nn.Embedding):
+            _draw(part.weight, random, 1.0 if part.num_embeddings > 64 else part.embedding_dim**-0.5)
+        elif isinstance(part, Attention):
+            _draw(part.q.weight, random, (part.q.in_features * part.q.out_features / part.heads) ** -0.5)
+            for linear in (part.k, part.v, part.o):
+                _draw(linear.weight, random, linear.in_features**-0.5)
+        elif isinstance(part, (FeedForward, Dense)):
+            for linear in part.children():
+                if isinstance(linear, nn.Linear):
+                    _draw(linear.weight, random, linear.in_features**-0.5)
+
+
+def _draw(weight: torch.Tensor, random: np.random.RandomState, deviation: float) -> None:
+    values = random.standard_normal(tuple(weight.shape)) * deviation
+    with torch.no_grad():
+        weight.copy_(torch.from_numpy(values.astype(np.float32)))

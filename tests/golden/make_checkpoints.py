@@ -1,0 +1,64 @@
+"""Makes the checkpoints that the golden vectors were computed with, in the original package's layout.
+
+`python -m tests.golden.make_checkpoints FOLDER`; with ``--tokenizer`` also trains the tokenizer anew, which makes the
+committed golden vectors invalid.
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from instructor_embedding.model.checkpoint import Checkpoint
+from instructor_embedding.model.layout import write
+from instructor_embedding.model.pooling import Dense, Head
+from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
+from instructor_embedding.model.t5 import RMSNorm, T5Encoder
+
+HERE = Path(__file__).parent
+IDENTITY = "torch.nn.modules.linear.Identity"
+TANH = "torch.nn.modules.activation.Tanh"
+
+# changes to the tiny shape; dense: (dimensions, bias, activation)
+KINDS = {
+    "relu": ({}, (48, False, IDENTITY)),
+    "gated": ({"gated": True, "activation": "gelu_new"}, (48, False, IDENTITY)),
+    "wide": ({"num_heads": 3, "d_kv": 24, "num_layers": 3, "relative_attention_num_buckets": 16}, (80, True, TANH)),
+}
+
+
+def tokenizer() -> Tokenizer:
+    return Tokenizer.from_file(str(HERE / "tokenizer.json"))
+
+
+def golden_model(kind: str) -> Checkpoint:
+    changes, (dimension, bias, activation) = KINDS[kind]
+    parts = random_checkpoint("tiny", tokenizer())
+    encoder = T5Encoder(dataclasses.replace(parts.encoder.config, **changes)).eval()
+    dense = Dense(encoder.config.d_model, dimension, bias, activation)
+    random = np.random.RandomState(len(kind))
+    for module in (encoder, dense):
+        for part in module.modules():
+            for weight in part.parameters(recurse=False):
+                values = random.standard_normal(tuple(weight.shape)) * 0.15 + isinstance(part, RMSNorm)
+                if part is encoder.embedding:
+                    values = values / 0.15
+                weight.data = torch.from_numpy(values.astype(np.float32))
+    return Checkpoint(encoder, Head([dense], normalize=True).eval(), parts.tokens)
+
+
+def main(folder: Path) -> None:
+    for kind in KINDS:
+        write(golden_model(kind), folder / kind, "legacy-1.0")
+
+
+if __name__ == "__main__":
+    if "--tokenizer" in sys.argv:
+        inputs = json.loads((HERE / "inputs.json").read_text(encoding="utf-8"))
+        words = [part for pair in inputs["pairs"] for part in pair] + inputs["texts"]
+        train_tokenizer(words, 400).save(str(HERE / "tokenizer.json"))
+    main(Path(sys.argv[1]))
