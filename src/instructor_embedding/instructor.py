@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ from instructor_embedding.model import checkpoint, hub
 from instructor_embedding.model.layout import write
 from instructor_embedding.model.packed import Float32, Int32
 from instructor_embedding.model.placement import device_of, dtype_of
-from instructor_embedding.model.pooling import Dense
 
 BACKENDS = ("torch",)
 TRUNCATE = ("warn", "error", "quiet")
@@ -165,7 +164,7 @@ class INSTRUCTOR(nn.Module):
         refuse_unknown("encode", unknown, _ENCODE_OPTIONS)
         _check_choice("output_value", output_value, OUTPUTS)
         _check_choice("truncate", truncate, TRUNCATE)
-        budget = _budget(batch_size)
+        budget = pipeline.budget_of(batch_size)
         pairs = as_pairs(sentences, instruction)
         self._prepare(device)
         if output_value == "sentence_embedding":
@@ -199,7 +198,7 @@ class INSTRUCTOR(nn.Module):
         ...     store(vector)
         """
         _check_choice("truncate", truncate, TRUNCATE)
-        budget = _budget(batch_size)
+        budget = pipeline.budget_of(batch_size)
         if not isinstance(window, int) or window < 1:
             raise InputError(f"window must be a whole number of at least 1, got {window!r}")
         self._prepare(None)
@@ -315,8 +314,13 @@ class INSTRUCTOR(nn.Module):
 
     def get_sentence_embedding_dimension(self) -> int:
         """Return the number of dimensions of a vector."""
-        last = cast(Dense, self.head.dense[-1]) if len(self.head.dense) else None
-        return int(last.linear.out_features) if last is not None else self.encoder.config.d_model
+        dense = self.head.dense_layers()
+        return dense[-1].linear.out_features if dense else self.encoder.config.d_model
+
+    @property
+    def backend(self) -> Backend:
+        """What runs batches for this model, as it is now."""
+        return TorchBackend(self.encoder, self.head, self.get_sentence_embedding_dimension())
 
     def _prepare(self, device: str | torch.device | None) -> None:
         if device is not None:
@@ -326,8 +330,7 @@ class INSTRUCTOR(nn.Module):
     def _windows(
         self, pairs: Iterable[Any], budget: int, report: Report, window: int = pipeline.WINDOW
     ) -> Iterator[pipeline.Window]:
-        backend: Backend = TorchBackend(self.encoder, self.head, self.get_sentence_embedding_dimension())
-        return pipeline.encode(pairs, self.tokens, backend, budget, report.check, window)
+        return pipeline.encode(pairs, self.tokens, self.backend, budget, report.check, window)
 
     def _vectors(self, windows: Iterator[pipeline.Window], count: int, report: Report) -> Float32:
         vectors = np.empty((count, self.get_sentence_embedding_dimension()), np.float32)
@@ -353,13 +356,6 @@ def _check_choice(name: str, value: Any, known: tuple[str | None, ...]) -> None:
     if value not in known:
         hint = nearest(value, [choice for choice in known if choice]) if isinstance(value, str) else ""
         raise InputError(f"{name}={value!r} is unknown{hint}; known: {', '.join(map(repr, known))}")
-
-
-def _budget(batch_size: Any) -> int:
-    """Return the tokens of one run."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
-    return int(batch_size) * pipeline.TOKENS_PER_TEXT
 
 
 _LOAD_OPTIONS = [name for name in signature(INSTRUCTOR.__init__).parameters if name not in ("self", "unknown")]

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from instructor_embedding.model.checkpoint import Checkpoint
 from instructor_embedding.model.layout import write
 from instructor_embedding.model.pooling import Dense, Head
-from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
+from instructor_embedding.model.scratch import fill, random_checkpoint, train_tokenizer
 from instructor_embedding.model.t5 import RMSNorm, T5Encoder
 
 HERE = Path(__file__).parent
@@ -42,12 +42,13 @@ def golden_model(kind: str) -> Checkpoint:
     dense = Dense(encoder.config.d_model, dimension, bias, activation)
     random = np.random.RandomState(len(kind))
     for module in (encoder, dense):
+        fill(module, random)
         for part in module.modules():
-            for weight in part.parameters(recurse=False):
-                values = random.standard_normal(tuple(weight.shape)) * 0.15 + isinstance(part, RMSNorm)
-                if part is encoder.embedding:
-                    values = values / 0.15
-                weight.data = torch.from_numpy(values.astype(np.float32))
+            if isinstance(part, RMSNorm):
+                part.weight.data += torch.from_numpy(random.standard_normal(len(part.weight)) * 0.1).float()
+    if bias:
+        dense.linear.bias.data = torch.from_numpy(random.standard_normal(dimension) * 0.1).float()
+    encoder.relative_bias.weight.data *= 8
     return Checkpoint(encoder, Head([dense], normalize=True).eval(), parts.tokens)
 
 

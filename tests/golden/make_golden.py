@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
 from InstructorEmbedding import INSTRUCTOR
 
 HERE = Path(__file__).parent

@@ -11,18 +11,32 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from instructor_embedding.engine.backend import Backend
 from instructor_embedding.engine.plan import Order, plan
-from instructor_embedding.errors import VectorError
+from instructor_embedding.errors import InputError, VectorError
 from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Float32, Int32, Packed
 from instructor_embedding.model.tokens import TextTokenizer
 
 WINDOW = 4096  # texts planned together
 TOKENS_PER_TEXT = 128  # what batch_size counts as one text: the budget of a run is batch_size times this
+
+
+def budget_of(batch_size: Any) -> int:
+    """Return the tokens of one run for the `batch_size` that a user gave.
+
+    Raises
+    ------
+    InputError
+        It is no whole number of at least 1.
+    """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+    return int(batch_size) * TOKENS_PER_TEXT
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Report:
         self.tokens = 0
         self.truncated = 0
         self._first = (0, 0)
-        self._bar = tqdm(total=total, unit=" texts", disable=not progress, desc="encode")
+        self._bar = tqdm(total=total, unit=" texts", disable=not progress, desc="encode", leave=False)
 
     def check(self, first: int, full: Int32, kept: Int32) -> None:
         """Take note of a window that starts at text `first`, before it is computed.

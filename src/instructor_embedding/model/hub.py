@@ -77,7 +77,7 @@ def _is_hub_id(name: str) -> bool:
 
 def _download(repo: str, cache: str | None, token: str | bool | None, revision: str | None, local: bool) -> Path:
     import huggingface_hub
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     def snapshot(patterns: list[str] | None, local_only: bool) -> Path:
         folder = huggingface_hub.snapshot_download(
@@ -90,7 +90,7 @@ def _download(repo: str, cache: str | None, token: str | bool | None, revision: 
         )
         return Path(folder)
 
-    offline = local or huggingface_hub.constants.HF_HUB_OFFLINE
+    offline = local or constants.HF_HUB_OFFLINE
     try:
         if offline:
             return snapshot(None, True)

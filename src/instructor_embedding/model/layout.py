@@ -113,8 +113,7 @@ def _write_all(parts: Checkpoint, folder: Path, layout: str, name: str) -> None:
     _json(folder / "1_Pooling" / "config.json", _pooling(config.d_model, legacy))
     _tensors(folder, layout, file_tensors(parts.encoder.state_dict(), config.num_layers))
     dimension = config.d_model
-    for index, dense in enumerate(head.dense):
-        assert isinstance(dense, Dense)
+    for index, dense in enumerate(head.dense_layers()):
         dimension = _dense(folder / f"{2 + index}_Dense", layout, dense)
     _tokenizer(folder, parts, legacy)
     (folder / "README.md").write_text(_CARD.format(name=name, dimension=dimension), encoding="utf-8")
@@ -201,7 +200,11 @@ def _older(content: Any) -> Any:
         return content
     found = {key: part if key == "vocab" else _older(part) for key, part in content.items()}
     if found.get("type") == "Metaspace":
-        found = {"type": "Metaspace", "replacement": found["replacement"], "add_prefix_space": found.get("prepend_scheme") != "never"}
+        found = {
+            "type": "Metaspace",
+            "replacement": found["replacement"],
+            "add_prefix_space": found.get("prepend_scheme") != "never",
+        }
     return found
 
 

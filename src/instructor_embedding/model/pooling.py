@@ -65,6 +65,10 @@ class Head(nn.Module):
         ]
         return self.project(torch.stack(means))
 
+    def dense_layers(self) -> list[Dense]:
+        """Return the dense layers, in order."""
+        return [cast(Dense, layer) for layer in self.dense]
+
     def project(self, mean: Tensor) -> Tensor:
         """Apply the dense layers and the normalization to float32 `mean` (n, D)."""
         for dense in self.dense:

@@ -65,7 +65,7 @@ def random_checkpoint(shape: str, tokenizer: Tokenizer, *, seed: int = 0, vocab_
     random = np.random.RandomState(seed)
     for module in (encoder, dense):
         module.to_empty(device="cpu")
-        _fill(module, random)
+        fill(module, random)
     return Checkpoint(encoder.eval(), Head([dense], normalize=True).eval(), TextTokenizer(tokenizer))
 
 
@@ -87,7 +87,7 @@ def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
     return tokenizer
 
 
-def _fill(module: nn.Module, random: np.random.RandomState) -> None:
+def fill(module: nn.Module, random: np.random.RandomState) -> None:
     """Draw weights with the standard deviations of T5's own initialization, in a fixed order."""
     for part in module.modules():
         if isinstance(part, RMSNorm):
@@ -99,9 +99,9 @@ def _fill(module: nn.Module, random: np.random.RandomState) -> None:
             for linear in (part.k, part.v, part.o):
                 _draw(linear.weight, random, linear.in_features**-0.5)
         elif isinstance(part, (FeedForward, Dense)):
-            for linear in part.children():
-                if isinstance(linear, nn.Linear):
-                    _draw(linear.weight, random, linear.in_features**-0.5)
+            for product in part.children():
+                if isinstance(product, nn.Linear):
+                    _draw(product.weight, random, product.in_features**-0.5)
 
 
 def _draw(weight: torch.Tensor, random: np.random.RandomState, deviation: float) -> None:

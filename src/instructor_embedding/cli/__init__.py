@@ -1,0 +1,1 @@
+"""The command ``instructor-embed``: one file a verb."""

@@ -1,0 +1,42 @@
+"""``instructor-embed info``: what a model is."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from instructor_embedding.cli import options
+
+
+def info(
+    model: Annotated[str, typer.Argument(help="Hub id or folder of the model.")],
+    as_json: options.Json = False,
+) -> None:
+    """Print a model's shape, limits and size."""
+    embedder = options.load(model, "cpu", "float32")
+    config, tokens = embedder.encoder.config, embedder.tokens
+    gate = "gated " if config.gated else ""
+    facts = {
+        "model": model,
+        "dimensions": embedder.get_sentence_embedding_dimension(),
+        "max_seq_length": tokens.max_length,
+        "parameters": sum(weight.numel() for weight in embedder.parameters()),
+        "layers": config.num_layers,
+        "d_model": config.d_model,
+        "heads": config.num_heads,
+        "d_kv": config.d_kv,
+        "d_ff": config.d_ff,
+        "activation": gate + config.activation,
+        "vocabulary": tokens.tokenizer.get_vocab_size(),
+        "dense": [[layer.linear.in_features, layer.linear.out_features] for layer in embedder.head.dense_layers()],
+        "normalized": embedder.head.normalize,
+        "lower_cased": tokens.lower,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        shown = f"{value:,}" if name == "parameters" else value
+        typer.echo(f"{name.replace('_', ' '):15} {shown}")

@@ -1,0 +1,23 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from instructor_embedding.instructor import INSTRUCTOR
+
+Model = Annotated[str, typer.Option("-m", "--model", help="Hub id or folder of the model.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; default: the best there is.")]
+Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+Json = Annotated[bool, typer.Option("--json", help="Print results for machines.")]
+Truncate = Annotated[str, typer.Option(help="When texts are too long: warn, error or quiet.")]
+
+
+def load(model: str, device: str | None, dtype: str) -> INSTRUCTOR:
+    """Load a model; torch is imported here and not before."""
+    from instructor_embedding.instructor import INSTRUCTOR
+
+    return INSTRUCTOR(model, device=device, dtype=dtype)

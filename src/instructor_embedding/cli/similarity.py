@@ -1,0 +1,47 @@
+"""``instructor-embed similarity``: cosines between texts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from instructor_embedding.cli import options
+from instructor_embedding.errors import InputError
+
+
+def similarity(
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="At least two; none: the lines of stdin.")
+    ] = None,
+    *,
+    model: options.Model,
+    instruction: Annotated[
+        list[str] | None, typer.Option("-i", "--instruction", help="One for all texts, or once for each text.")
+    ] = None,
+    device: options.Device = None,
+    dtype: options.Dtype = "float32",
+    as_json: options.Json = False,
+) -> None:
+    """Print the cosine between two texts, or the table of cosines of several."""
+    found = texts or [line.rstrip("\r\n") for line in sys.stdin]
+    if len(found) < 2:
+        raise InputError(f"similarity takes at least two texts, got {len(found)}")
+    instructions = instruction or [""]
+    if len(instructions) == 1:
+        instructions = instructions * len(found)
+    if len(instructions) != len(found):
+        raise InputError(f"-i was given {len(instructions)} times for {len(found)} texts; give it once or for each")
+    embedder = options.load(model, device, dtype)
+    vectors = embedder.encode([list(pair) for pair in zip(instructions, found, strict=True)])
+    cosines = embedder.similarity(vectors, vectors).tolist()
+    if as_json:
+        rows = [[round(value, 6) for value in row] for row in cosines]
+        typer.echo(json.dumps({"texts": found, "instructions": instructions, "similarity": rows}, ensure_ascii=False))
+    elif len(found) == 2:
+        typer.echo(f"{cosines[0][1]:.4f}")
+    else:
+        for number, row in enumerate(cosines):
+            typer.echo("  ".join(f"{value:7.4f}" for value in row) + f"  {found[number]}")
