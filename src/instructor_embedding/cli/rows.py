@@ -36,9 +36,8 @@ def read_pairs(source: str, format: str | None, columns: Columns, instruction: s
     """
     kind = format_of(source, format, FORMATS, default="txt")
     if source != "-" and not Path(source).is_file():
-        raise InputError(
-            f"cannot read {source}: {'it is a folder' if Path(source).is_dir() else 'there is no such file'}"
-        )
+        why = "it is a folder" if Path(source).is_dir() else "there is no such file"
+        raise InputError(f"cannot read {source}: {why}")
     return _pairs(source, kind, columns, instruction)
 
 
@@ -150,4 +149,5 @@ def _check_columns(where: str, names: Iterable[str], columns: Columns) -> None:
 
 
 def _row(record: dict[str, Any], columns: Columns) -> dict[str, Any]:
-    return {"instruction": record.get(columns.instruction), "text": record[columns.text]}
+    # an empty cell says nothing, so that the instruction given for the whole file applies
+    return {"instruction": record.get(columns.instruction) or None, "text": record[columns.text]}

@@ -1,0 +1,36 @@
+# make test: everything CI checks. make demo: see it work. Both make the environment first, where it is missing.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: test demo lint types docs clean
+
+test: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+demo: $(VENV)/ready
+	$(BIN)/python examples/demo.py
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+# pages made by machine: docs/cli.md
+docs: $(VENV)/ready
+	$(BIN)/python docs/make_cli_page.py
+
+# torch first: where an index holds a CPU build, the pinned version takes it
+$(VENV)/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) .demo dist build
