@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -86,12 +85,17 @@ def encode(
     VectorError
         A vector is zero, infinite or not a number.
     """
-    source = iter(pairs)
+    source = _chunks(pairs, window)
     first = 0
     with ThreadPoolExecutor(1, thread_name_prefix="tokenize") as ahead:
 
         def following() -> Future[_Tokenized] | None:
-            chunk = list(islice(source, window))
+            try:
+                chunk = next(source, None)
+            except Exception as error:  # it is raised in its place, behind the vectors of the texts before it
+                failed: Future[_Tokenized] = Future()
+                failed.set_exception(error)
+                return failed
             return ahead.submit(_tokenize, chunk, tokens) if chunk else None
 
         pending = following()
@@ -118,6 +122,23 @@ class _Tokenized:
     @property
     def kept(self) -> Int32:
         return self.packed.lengths[self.where]
+
+
+def _chunks(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
+    """Yield the pairs in lists of `size`; when reading fails, those read so far come first."""
+    chunk: list[Pair] = []
+    try:
+        for pair in pairs:
+            chunk.append(pair)
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    except Exception:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
+        yield chunk
 
 
 def _tokenize(pairs: Sequence[Pair], tokens: TextTokenizer) -> _Tokenized:

@@ -78,7 +78,7 @@ def _role(entry: dict[str, Any], path: Path) -> tuple[str, str]:
     name = kind.rpartition(".")[2].removeprefix("INSTRUCTOR").lstrip("_")
     if name not in _ROLES:
         name = place.rpartition("_")[2] if place else "Transformer"
-        if name not in _ROLES or not kind.lower().startswith(("instructorembedding", "sentence_transformers")):
+        if name not in _ROLES or not kind.startswith("InstructorEmbedding"):
             raise CheckpointError(f"{path} lists a module of type {kind!r}; known: {', '.join(_ROLES)}")
     if Path(place).is_absolute() or ".." in Path(place).parts:
         raise CheckpointError(f"{path} names the folder {place!r}, which is outside the checkpoint")

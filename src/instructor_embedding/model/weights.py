@@ -108,7 +108,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         # files written before torch 1.6 are no zip archives and cannot be mapped
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
+        if "GLOBAL" in str(error) or "Unsupported class" in str(error):
             raise CheckpointError(
                 f"{path} holds pickled objects that are no tensors, which are never loaded; "
                 "save the weights alone, best as safetensors"

@@ -1,0 +1,58 @@
+"""What many tests share: tiny models, in the layout of the original."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from instructor_embedding import INSTRUCTOR, Pair
+from instructor_embedding.model.layout import write
+from tests.golden.make_checkpoints import KINDS, golden_model
+
+GOLDEN = Path(__file__).parent / "golden"
+SHARED = Path(__file__).parent.parent.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Folder of each golden checkpoint, by kind."""
+    home = tmp_path_factory.mktemp("checkpoints")
+    for kind in KINDS:
+        write(golden_model(kind), home / kind, "legacy-1.0")
+    return {kind: home / kind for kind in KINDS}
+
+
+@pytest.fixture(scope="session")
+def models(folders):
+    """Golden models, by kind; tests must leave them as they are."""
+    return {kind: INSTRUCTOR(folder, device="cpu") for kind, folder in folders.items()}
+
+
+@pytest.fixture
+def model(folders):
+    """A model of one's own."""
+    return INSTRUCTOR(folders["relu"], device="cpu")
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Vectors and ids that the original computed, by ``kind/name``."""
+    with np.load(GOLDEN / "golden.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="session")
+def inputs():
+    """The pairs and texts that the golden vectors belong to."""
+    content = json.loads((GOLDEN / "inputs.json").read_text(encoding="utf-8"))
+    return {"pairs": [Pair(*pair) for pair in content["pairs"]], "texts": content["texts"]}
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """The reference folder beside the project, where there is one."""
+    folder = SHARED / "reference"
+    if not folder.is_dir():
+        pytest.skip("the reference folder is not here")
+    return folder
