@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from instructor_embedding.errors import CheckpointError, ModelNotFoundError
 from instructor_embedding.model import weights
@@ -58,7 +59,8 @@ def resolve(
         raise ModelNotFoundError(f"there is no folder {text!r}; pass a folder or a hub id such as {_EXAMPLE!r}")
     repo = text if "/" in text else f"sentence-transformers/{text}"
     cache = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-    return _download(repo, str(cache) if cache else None, token, revision, local_files_only)
+    options = {"cache_dir": str(cache) if cache else None, "token": token, "revision": revision}
+    return _download(repo, options, local_files_only)
 
 
 def _is_hub_id(name: str) -> bool:
@@ -75,27 +77,13 @@ def _is_hub_id(name: str) -> bool:
     return True
 
 
-def _download(repo: str, cache: str | None, token: str | bool | None, revision: str | None, local: bool) -> Path:
-    import huggingface_hub
+def _download(repo: str, options: dict[str, Any], local_only: bool) -> Path:
+    """Return the folder of a hub model, from the hub or, where it cannot be asked, from the cache."""
     from huggingface_hub import constants, errors
 
-    def snapshot(patterns: list[str] | None, local_only: bool) -> Path:
-        folder = huggingface_hub.snapshot_download(
-            repo,
-            cache_dir=cache,
-            token=token,
-            revision=revision,
-            local_files_only=local_only,
-            allow_patterns=patterns,
-        )
-        return Path(folder)
-
-    offline = local or constants.HF_HUB_OFFLINE
+    offline = local_only or constants.HF_HUB_OFFLINE
     try:
-        if offline:
-            return snapshot(None, True)
-        info = huggingface_hub.HfApi(token=token).model_info(repo, revision=revision)
-        return snapshot(_needed([file.rfilename for file in info.siblings or []], repo), False)
+        return _cached(repo, options) if offline else _fetched(repo, options)
     except errors.GatedRepoError:
         raise ModelNotFoundError(f"{repo} is gated; ask for access on its page, then pass token=...") from None
     except errors.RepositoryNotFoundError:
@@ -104,19 +92,53 @@ def _download(repo: str, cache: str | None, token: str | bool | None, revision: 
             "the published models are hkunlp/instructor-base, -large and -xl"
         ) from None
     except errors.RevisionNotFoundError:
-        raise ModelNotFoundError(f"{repo} has no revision {revision!r}") from None
+        raise ModelNotFoundError(f"{repo} has no revision {options['revision']!r}") from None
     except errors.LocalEntryNotFoundError:
         reason = "local files only were asked for" if offline else "the hub cannot be reached"
         raise ModelNotFoundError(f"{repo} is not in the cache and {reason}; {_BY_HAND}") from None
-    except CheckpointError:
+
+
+def _fetched(repo: str, options: dict[str, Any]) -> Path:
+    """Download what is missing; fall back to the cache when the hub cannot be reached."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    meant = (
+        CheckpointError,
+        errors.GatedRepoError,
+        errors.RepositoryNotFoundError,
+        errors.RevisionNotFoundError,
+        errors.LocalEntryNotFoundError,
+    )
+    try:
+        info = huggingface_hub.HfApi(token=options["token"]).model_info(repo, revision=options["revision"])
+        wanted = _needed([file.rfilename for file in info.siblings or []], repo)
+        return Path(huggingface_hub.snapshot_download(repo, allow_patterns=wanted, **options))
+    except meant:
         raise
     except Exception as error:  # what the transport below the hub's library raises is no part of its promises
         try:
-            return snapshot(None, True)
+            return _cached(repo, options)
         except errors.LocalEntryNotFoundError:
+            line = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise ModelNotFoundError(
-                f"the hub cannot be reached or refused ({_line(error)}) and {repo} is not in the cache; {_BY_HAND}"
+                f"the hub cannot be reached or refused ({line}) and {repo} is not in the cache; {_BY_HAND}"
             ) from None
+
+
+def _cached(repo: str, options: dict[str, Any]) -> Path:
+    """Return the cached copy."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    try:
+        return Path(huggingface_hub.snapshot_download(repo, local_files_only=True, **options))
+    except errors.LocalEntryNotFoundError as error:
+        # newer releases call a snapshot incomplete that holds only the files a model needs
+        folder = getattr(error, "snapshot_path", None)
+        if folder is None:
+            raise
+        return Path(folder)
 
 
 def _needed(files: list[str], repo: str) -> list[str]:
@@ -135,7 +157,3 @@ def _needed(files: list[str], repo: str) -> list[str]:
     if not any(file.endswith("config.json") for file in needed):
         raise CheckpointError(f"{repo} on the hub holds no config.json; it is no T5 embedder")
     return needed
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
