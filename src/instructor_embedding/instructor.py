@@ -166,7 +166,8 @@ class INSTRUCTOR(nn.Module):
             raise InputError(f"output_value={output_value!r} is unknown{hint}; known: {', '.join(map(repr, OUTPUTS))}")
         budget = pipeline.budget_of(batch_size)
         pairs = as_pairs(sentences, instruction)
-        report = Report(truncate, self.max_seq_length, len(pairs), bool(show_progress_bar))
+        progress = bool(show_progress_bar) and output_value == "sentence_embedding"
+        report = Report(truncate, self.max_seq_length, len(pairs), progress)
         self._prepare(device)
         if output_value == "sentence_embedding":
             found = self._vectors(self._windows(pairs, budget, report), len(pairs), report)
