@@ -153,8 +153,8 @@ class T5Encoder(nn.Module):
     def __init__(self, config: T5Config) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.relative_bias = nn.Embedding(config.relative_attention_num_buckets, config.num_heads)
+        self.embedding = _table(config.vocab_size, config.d_model)
+        self.relative_bias = _table(config.relative_attention_num_buckets, config.num_heads)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.final_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
         self.dropout = nn.Dropout(config.dropout_rate)
@@ -205,6 +205,11 @@ class T5Encoder(nn.Module):
             if isinstance(product, nn.Linear) and product.weight.dtype == torch.float16:
                 product.float()
         return self
+
+
+def _table(rows: int, columns: int) -> nn.Embedding:
+    """Return an embedding that is not yet filled: to draw its numbers on the meta device would import a compiler."""
+    return nn.Embedding.from_pretrained(torch.empty(rows, columns), freeze=False)
 
 
 def _buckets(distance: Tensor, config: T5Config) -> Tensor:
