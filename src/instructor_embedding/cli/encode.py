@@ -27,7 +27,7 @@ def encode(
     instruction_column: Annotated[str, typer.Option(help="Column that holds the instructions.")] = "instruction",
     input_format: Annotated[str | None, typer.Option(help="Where the file's ending does not tell it.")] = None,
     output_format: Annotated[str | None, typer.Option(help="Where the file's ending does not tell it.")] = None,
-    batch_size: Annotated[int, typer.Option(help="One run holds at most this many times 128 tokens.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="One run holds at most this many times 32 tokens.")] = 32,
     truncate: options.Truncate = "warn",
     device: options.Device = None,
     dtype: options.Dtype = "float32",
