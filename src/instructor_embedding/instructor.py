@@ -53,7 +53,8 @@ class INSTRUCTOR(nn.Module):
     dtype : str or torch.dtype, optional
         ``"float32"`` (default), ``"bfloat16"`` or ``"float16"``. Vectors come as float32 whatever it is.
     backend : str
-        ``"torch"``.
+        ``"torch"`` (default), or, on a CPU, ``"openvino"`` or ``"onnx"``; ``"auto"`` tries those that are installed and
+        keeps the fastest.
     precision : str
         ``"exact"`` (default), or, on a CPU, about twice or four times as fast: ``"fast"`` computes in bfloat16, which
         the CPU must know (cosine to exact vectors about 0.99998), ``"int8"`` in 8 bits (about 0.9997).
@@ -93,7 +94,6 @@ class INSTRUCTOR(nn.Module):
             raise InputError(f"model_name_or_path must be a folder or a hub id, got {model_name_or_path!r}")
         target, kind, choice = device_of(device), dtype_of(dtype), Choice(backend, precision)
         super().__init__()
-        self._choice = choice
         folder = hub.resolve(
             model_name_or_path,
             cache_folder=cache_folder,
@@ -101,6 +101,8 @@ class INSTRUCTOR(nn.Module):
             revision=revision,
             local_files_only=local_files_only,
         )
+        self._choice = choice
+        self._choice.folder = folder
         parts = checkpoint.read(folder)
         self.encoder = parts.encoder
         self.head = parts.head
