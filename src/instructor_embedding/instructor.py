@@ -86,7 +86,7 @@ class INSTRUCTOR(nn.Module):
         local_files_only: bool = False,
         dtype: str | torch.dtype | None = None,
         backend: str = "torch",
-        precision: Literal["exact", "fast", "int8"] = "exact",
+        precision: str = "exact",
         **unknown: Any,
     ) -> None:
         refuse_unknown("INSTRUCTOR", unknown, _LOAD_OPTIONS)

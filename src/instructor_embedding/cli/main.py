@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from instructor_embedding import __version__
+from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
 from instructor_embedding.cli.similarity import similarity
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (encode, similarity, info):
+for verb in (encode, similarity, info, bench):
     app.command()(verb)
 
 
