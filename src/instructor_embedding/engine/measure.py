@@ -23,8 +23,8 @@ from instructor_embedding.model.tokens import TextTokenizer
 _WORDS = """
 the of and a to in is for that with as on by it from at are this an be which or was not have has its can more one their
 new time we about into other some between than over after most also only these first under each model study water energy
-market results system people state data cell field group history small large river city music light question answer paper
-method trade court value health school theory species network surface language price
+market results system people state data cell field group history small large river city music light question answer
+paper method trade court value health school theory species network surface language price
 """.split()  # noqa: SIM905 - a hundred words read better this way
 _INSTRUCTIONS = (
     "Represent the Science title:",
