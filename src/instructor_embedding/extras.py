@@ -14,6 +14,9 @@ EXTRA_OF = {
     "openvino": "openvino",
     "pyarrow": "parquet",
     "sentence_transformers": "sentence-transformers",
+    "scipy": "medi",
+    "sklearn": "medi",
+    "zstandard": "zstd",
 }
 
 

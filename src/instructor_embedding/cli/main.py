@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from instructor_embedding import __version__
+from instructor_embedding.cli import medi
 from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for verb in (encode, similarity, info, bench):
     app.command()(verb)
+app.add_typer(medi.app, name="medi")
 
 
 def _version(wanted: bool) -> None:
