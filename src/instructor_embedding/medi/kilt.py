@@ -1,10 +1,10 @@
 """KILT: an input and the Wikipedia passages that support its output.
 
-Records as published: ``id``, ``input``, ``output``: a list of ``{"answer": ..., "provenance": [{"wikipedia_id", "title",
-"start_paragraph_id", "end_paragraph_id", "section", ...}]}``. The passages' texts are in KILT's knowledge source, a file
-``kilt_knowledgesource.json`` (json lines: ``wikipedia_id``, ``wikipedia_title``, ``text``: a list of paragraphs), which
-is read if it lies beside the task's file. Without it a passage is what the record itself carries: its ``text`` or
-``meta.evidence_span``, else the page's title with the section's.
+Records as published: ``id``, ``input``, ``output``: a list of ``{"answer": ..., "provenance": [{"wikipedia_id",
+"title", "start_paragraph_id", "end_paragraph_id", "section", ...}]}``. The passages' texts are in KILT's knowledge
+source, a file ``kilt_knowledgesource.json`` (json lines: ``wikipedia_id``, ``wikipedia_title``, ``text``: a list of
+paragraphs), which is read if it lies beside the task's file. Without it a passage is what the record itself carries:
+its ``text`` or ``meta.evidence_span``, else the page's title with the section's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Positives and hard negatives for sources that have none (paper, section 2.3).
 
-Vectors are rows of length 1: float32 arrays of shape (n, dim), or scipy sparse matrices. Nearest neighbors are exact, and
-memory is bounded by blocks. Ties fall to the lower number, so that mining is the same each time.
+Vectors are rows of length 1: float32 arrays of shape (n, dim), or scipy sparse matrices. Nearest neighbors are exact,
+and memory is bounded by blocks. Ties fall to the lower number, so that mining is the same each time.
 """
 
 from __future__ import annotations
