@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.medi.records import read_records
+from instructor_embedding.medi.records import opened, read_records
 
 SHORTEST = 25  # characters, letters and digits alone; shorter texts are equal by chance
 _OTHER = re.compile(r"[\W_]+")
@@ -52,10 +53,23 @@ class Texts:
             raise InputError(f"{folder} holds no evaluation data; expected files ending in {', '.join(_ENDINGS)}")
         found = cls()
         for path in files:
-            for _, record in read_records(path):
+            for record in _records(path):
                 for text in _strings(record):
                     found.add(text)
         return found
+
+
+def _records(path: Path) -> Iterator[Any]:
+    """Yield a file's records; a json file may hold one value of any form."""
+    if not path.name.removesuffix(".gz").endswith(".json"):
+        for _, record in read_records(path):
+            yield record
+        return
+    with opened(str(path)) as file:
+        try:
+            yield json.loads(file.read().decode("utf-8-sig"))
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path} is broken json: {error}") from None
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from instructor_embedding.extras import need
 
 
@@ -26,7 +28,7 @@ class Lexical:
         """
         library = need("sklearn.feature_extraction.text", "mining without an encoder")
         # words of one letter stay: options and labels are often no more
-        vectorizer = library.TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", sublinear_tf=True, dtype="float32")
+        vectorizer = library.TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", sublinear_tf=True, dtype=np.float32)
         try:
             return vectorizer.fit_transform(texts)
         except ValueError:  # no text has a word
