@@ -158,6 +158,7 @@ def test_sources(tmp_path):
     lines(tmp_path / "quora_duplicates.jsonl", ["a", "b"])
     (tmp_path / "super_ni").mkdir()
     lines(tmp_path / "super_ni" / "tasks.jsonl", {})
+    (tmp_path / "task7_x.json").write_text("{}")
     lines(tmp_path / "mine.jsonl", ["a", "b"])
     with pytest.raises(InputError, match="no facts for the source 'mine'"):
         sources(tmp_path)
@@ -170,10 +171,10 @@ def test_sources(tmp_path):
     }
     (tmp_path / "SOURCES.json").write_text(json.dumps({"pairs": [entry]}))
     found = {source.name: source for source in sources(tmp_path)}
-    assert list(found) == ["mine", "quora_duplicates", "tasks"]
+    assert list(found) == ["mine", "quora_duplicates", "task7_x", "tasks"]
     assert found["mine"].facts == Facts("law", "case", "case", "duplicate")
     assert found["mine"].licence == "CC0"
-    assert found["tasks"].facts is None
+    assert found["tasks"].facts is found["task7_x"].facts is None
     (tmp_path / "SOURCES.json").write_text(json.dumps({"pairs": [{"file": "mine.jsonl"}]}))
     with pytest.raises(InputError, match=r"lacks 'text_types' for mine\.jsonl"):
         sources(tmp_path)

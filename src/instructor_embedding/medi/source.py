@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from instructor_embedding.medi.records import Reject
 from instructor_embedding.medi.relation import Relation
 
 CATALOG = "SOURCES.json"
+_TASK = re.compile(r"(sub)?task\d")
 _ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".jsonl.zst")
 Reader = Callable[[Path, Callable[[Reject], None] | None], Iterator[Relation]]
 
@@ -60,7 +62,7 @@ def sources(folder: Path) -> list[Source]:
     for path in sorted(path for path in folder.rglob("*") if path.name.endswith(_ENDINGS) and path.name != CATALOG):
         name = _name(path)
         entry = catalog.get(path.relative_to(folder).as_posix(), {})
-        if "super_ni" in path.relative_to(folder).as_posix() or name.startswith("task"):
+        if "super_ni" in path.relative_to(folder).as_posix() or _TASK.match(name):
             found.append(Source(name, path, None, str(entry.get("licence", "")), pairs.read))
         else:
             facts = _facts(entry, path) if entry else instructions.known(name)
