@@ -11,6 +11,7 @@ from instructor_embedding.errors import MissingExtraError
 EXTRA_OF = {
     "pyarrow": "parquet",
     "sentence_transformers": "sentence-transformers",
+    "zstandard": "zstd",
 }
 
 
