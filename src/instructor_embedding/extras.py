@@ -10,6 +10,11 @@ from instructor_embedding.errors import MissingExtraError
 # library -> extra of this package that installs it
 EXTRA_OF = {
     "pyarrow": "parquet",
+    "accelerate": "train",
+    "peft": "train",
+    "scipy": "train",
+    "tomli": "train",
+    "transformers": "train",
     "sentence_transformers": "sentence-transformers",
     "zstandard": "zstd",
 }

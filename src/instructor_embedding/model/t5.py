@@ -222,7 +222,8 @@ class T5Encoder(nn.Module):
 
 def _table(rows: int, columns: int) -> nn.Embedding:
     """Return an embedding that is not yet filled: to draw its numbers on the meta device would import a compiler."""
-    return nn.Embedding.from_pretrained(torch.empty(rows, columns), freeze=False)
+    table: nn.Embedding = nn.Embedding.from_pretrained(torch.empty(rows, columns), freeze=False)
+    return table
 
 
 def _buckets(distance: Tensor, config: T5Config) -> Tensor:

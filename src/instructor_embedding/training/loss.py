@@ -58,7 +58,9 @@ class Contrast:
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            raise InputError(f"loss_form={self.form!r} is unknown{nearest(self.form, FORMS)}; known: {', '.join(FORMS)}")
+            raise InputError(
+                f"loss_form={self.form!r} is unknown{nearest(self.form, FORMS)}; known: {', '.join(FORMS)}"
+            )
         if not self.temperature > 0:
             raise InputError(f"cl_temperature must be above 0, got {self.temperature!r}")
 
@@ -80,15 +82,20 @@ class Contrast:
         masks = _matches(keys) if self.mask_duplicates and keys is not None else (None, None, None)
         total = query.new_zeros(())
         for dimension in (width, *(size for size in self.dimensions if size < width)):
-            total = total + self._at(*(F.normalize(part[:, :dimension], dim=1) for part in (query, pos, neg)), masks)
+            sides = [F.normalize(part[:, :dimension], dim=1) for part in (query, pos, neg)]
+            total = total + self._at(sides, masks)
         return total
 
-    def _at(self, query: Tensor, pos: Tensor, neg: Tensor, masks: tuple[Tensor | None, ...]) -> Tensor:
+    def _at(self, sides: list[Tensor], masks: tuple[Tensor | None, ...]) -> Tensor:
+        """Compute the loss of unit vectors."""
+        query, pos, neg = sides
         same, hard, back = masks
         own = (query * pos).sum(1)
         towards_pos, towards_neg = query @ pos.T, query @ neg.T
         if self.form == "in-batch":
-            others = torch.cat([self._negatives(towards_pos, own, same, True), self._negatives(towards_neg, own, hard)], 1)
+            others = torch.cat(
+                [self._negatives(towards_pos, own, same, True), self._negatives(towards_neg, own, hard)], 1
+            )
         else:
             others = self._negatives(towards_neg, own, hard)
         forward = _cross_entropy(own / self.temperature, others)
