@@ -42,7 +42,8 @@ class TrainArguments(TrainingArguments):
     # defaults of transformers that do not fit a run of hours
     logging_steps: float = _flag(50, "Steps between two lines of the history.")
     save_total_limit: int | None = _flag(3, "Checkpoints kept besides the best one.")
-    report_to: str | list[str] | None = _flag("installed", "Loggers; by default tensorboard where it is installed.")
+    # the order of the types is what transformers' parser can read
+    report_to: None | str | list[str] = _flag("installed", "Loggers; by default tensorboard where it is installed.")  # noqa: RUF036
     # flags that transformers 5 dropped
     overwrite_output_dir: bool = _flag(
         False, "Start anew where output_dir holds checkpoints; otherwise go on from them."

@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +75,11 @@ def read_dev(path: str, instruction: str, limit: int) -> DevSet:
     name = f"{file.parent.name}_{name}" if name in ("test", "dev", "validation", "train") else name
     first = _first_record(file)
     if first is None or "sentence1" not in first:
-        triples = tuple(triple for triple, _ in zip(read(file), range(limit), strict=False))
+        triples = tuple(islice(read(file), limit))
         if not triples:
             raise InputError(f"{path} holds no records")
         return DevSet(name, triples)
-    rows = [json.loads(line) for line, _ in zip(_lines(file), range(limit), strict=False)]
+    rows = [json.loads(line) for line in islice(_lines(file), limit)]
     try:
         return DevSet(
             name,

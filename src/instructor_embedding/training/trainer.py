@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class InstructorTrainer(Trainer):
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor | int | None]:
         """Take the batches of one step; their losses are means, so nothing is counted."""
-        return [batch for batch, _ in zip(epoch_iterator, range(num_batches), strict=False)], None
+        return list(islice(epoch_iterator, num_batches)), None
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Go forward and back through one batch, in parts where it is larger than ``chunk_tokens``."""
