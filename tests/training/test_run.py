@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,7 +176,7 @@ def test_it_learns_and_keeps_the_best(cache, tmp_path):
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert len(recall) == 3
     state = json.loads((last_checkpoint(out) / "trainer_state.json").read_text(encoding="utf-8"))
-    assert same(out, state["best_model_checkpoint"])
+    assert same(out, Path(state["best_model_checkpoint"]))
     assert state["best_metric"] == max(history(out, "eval_mean"))
     assert (out / "history.png").stat().st_size > 5000
     card = (out / "README.md").read_text(encoding="utf-8")

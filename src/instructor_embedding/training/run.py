@@ -134,6 +134,7 @@ def _scratch(args: TrainArguments, data: TrainingData, output: Path) -> Checkpoi
             step = max(1, 3 * len(data) // args.tokenizer_texts)
             texts = (pair.instruction + pair.text for pair in islice(data.pairs(), 0, None, step))
             parts = random_checkpoint(str(args.init), train_tokenizer(texts, args.vocab_size), seed=args.seed)
+
             write(parts, folder)
         return checkpoint.read(folder)
 
