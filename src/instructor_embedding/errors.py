@@ -8,6 +8,7 @@
     ├── CheckpointError (OSError)          a model's files are missing, broken or of another kind
     │   └── ModelNotFoundError             no such folder, or no such model on the hub
     ├── VectorError (ArithmeticError)      a model computed a vector that is zero, infinite or not a number
+    ├── WorkerError (RuntimeError)         a worker process died
     └── MissingExtraError (ImportError)    an optional library is not installed
 
     TruncationWarning (UserWarning)        texts were cut to the model's length
@@ -47,6 +48,10 @@ class ModelNotFoundError(CheckpointError):
 
 class VectorError(InstructorError, ArithmeticError):
     """A model computed a vector that is zero, infinite or not a number; such a vector is never returned."""
+
+
+class WorkerError(InstructorError, RuntimeError):
+    """A worker process died before its work was done."""
 
 
 class MissingExtraError(InstructorError, ImportError):

@@ -9,6 +9,9 @@ from instructor_embedding.errors import MissingExtraError
 
 # library -> extra of this package that installs it
 EXTRA_OF = {
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
     "pyarrow": "parquet",
     "accelerate": "train",
     "peft": "train",

@@ -222,8 +222,7 @@ class T5Encoder(nn.Module):
 
 def _table(rows: int, columns: int) -> nn.Embedding:
     """Return an embedding that is not yet filled: to draw its numbers on the meta device would import a compiler."""
-    table: nn.Embedding = nn.Embedding.from_pretrained(torch.empty(rows, columns), freeze=False)
-    return table
+    return nn.Embedding(rows, columns, _weight=torch.empty(rows, columns))
 
 
 def _buckets(distance: Tensor, config: T5Config) -> Tensor:
