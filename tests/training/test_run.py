@@ -17,6 +17,7 @@ from tests.training.conftest import ROOT, history, triples
 
 pytest.importorskip("transformers")
 
+from instructor_embedding.training.data import BatchOrder, EpochBatches
 from instructor_embedding.training.run import train
 from instructor_embedding.training.trainer import is_whole, last_checkpoint
 
@@ -58,6 +59,31 @@ def test_the_documented_command(command, folders, cache, tmp_path):
     assert model.max_seq_length == 512
     assert not same(out, folders["relu"])
     assert "cl_temperature" in (out / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["t5", "sentence-transformers"])
+def test_other_checkpoints_to_start_from(folders, models, cache, tmp_path, kind):
+    """A plain T5 folder has no dense layer; GTR and Sentence-T5 come as sentence-transformers folders."""
+    start = tmp_path / "start"
+    models["gated"].save(start)
+    if kind == "t5":
+        (start / "modules.json").unlink()
+        for part in start.glob("[0-9]_*"):
+            shutil.rmtree(part)
+    flags = ["--model_name_or_path", start, "--cache_dir", cache, "--output_dir", tmp_path / "out", *SHORT]
+    train([*map(str, flags), "--max_steps", "2", "--gradient_checkpointing", "--bf16"])
+    vectors = INSTRUCTOR(tmp_path / "out", device="cpu").encode(["a text"])
+    assert vectors.shape == (1, 64 if kind == "t5" else 48)
+    assert not same(tmp_path / "out", start)
+
+
+def test_fewer_examples_come_from_all_tasks():
+    order = BatchOrder("shuffled", 4, seed=1, max_examples=60)
+    batches = EpochBatches(np.repeat([5, 6, 7], 100), order)
+    used = [number for batch in batches for number in batch]
+    assert len(set(used)) == len(used) <= 60
+    assert {number // 100 for number in used} == {0, 1, 2}
+    assert all(len({number // 100 for number in batch}) == 1 for batch in batches)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +231,16 @@ def test_wrong_flags_are_told(flags, message, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=message.replace("?", r"\?")):
         train(flags)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_without_its_optimizer_is_not_gone_on_from(folders, cache, tmp_path):
+    flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--output_dir", tmp_path / "out"]
+    train([*map(str, flags), "--max_steps", "2", "--save_only_model", "true"])
+    assert last_checkpoint(tmp_path / "out") is None
+    with pytest.raises(InputError, match="is no whole checkpoint of a training"):
+        train([*map(str, flags), "--resume_from_checkpoint", str(tmp_path / "out" / "checkpoint-2")])
+    with pytest.raises(InputError, match="holds a model and no checkpoint; pass --overwrite_output_dir"):
+        train([*map(str, flags)])
 
 
 def test_a_toml_file_and_flags_that_win(folders, cache, tmp_path):

@@ -118,7 +118,8 @@ class TrainArguments(TrainingArguments):
             self.eval_steps = self.eval_steps or self.save_steps
         if self.metric_for_best_model is None:
             self.metric_for_best_model, self.greater_is_better = "mean", True
-            self.load_best_model_at_end = self.eval_strategy == self.save_strategy != "no"
+            together = self.eval_strategy == self.save_strategy != "no"
+            self.load_best_model_at_end = together and self.save_steps % (self.eval_steps or self.save_steps) == 0
 
     def _check(self) -> None:
         allowed: dict[str, Sequence[str]] = {"batches": ORDERS, "loss_form": FORMS, "distill_loss": DISTANCES}

@@ -126,18 +126,25 @@ class BatchOrder:
         place = {"rank": self.rank, "world": self.world}
         if self.kind == "original":
             return original_windows(tasks, self.size, seed=self.seed, max_examples=self.max_examples, **place)
-        kept = tasks if self.max_examples is None else tasks[: self.max_examples]
-        return homogeneous(kept, self.size, seed=self.seed, epoch=epoch, **place)
+        return homogeneous(tasks, self.size, seed=self.seed, epoch=epoch, **place)
+
+    def chosen(self, count: int) -> NDArray[Any] | None:
+        """Return the numbers of the records that are used, or None for all of `count`."""
+        if self.max_examples is None or self.kind == "original" or self.max_examples >= count:
+            return None
+        random = np.random.default_rng(self.seed)
+        return np.sort(random.choice(count, self.max_examples, replace=False))
 
 
 class EpochBatches(Sampler[list[int]]):
     """The batches of the epoch that `set_epoch` names, the same on every run of the same seed."""
 
     def __init__(self, tasks: NDArray[Any], order: BatchOrder) -> None:
-        self.tasks = tasks
+        self.chosen = order.chosen(len(tasks))
+        self.tasks = tasks if self.chosen is None else tasks[self.chosen]
         self.order = order
         self.epoch = 0
-        self._batches = order.batches(tasks, 0)
+        self._batches = order.batches(self.tasks, 0)
         if not len(self._batches):
             whole = order.size * order.world
             raise InputError(
@@ -156,7 +163,8 @@ class EpochBatches(Sampler[list[int]]):
         return len(self._batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (numbers.tolist() for numbers in self._batches)
+        for numbers in self._batches:
+            yield (numbers if self.chosen is None else self.chosen[numbers]).tolist()
 
 
 @dataclass(frozen=True)

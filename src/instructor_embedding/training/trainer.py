@@ -212,8 +212,10 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint was written to its end."""
+    """Tell whether a checkpoint was written to its end, with all that training goes on from."""
     try:
+        if not (checkpoint / "optimizer.pt").is_file():  # --save_only_model
+            return False
         return isinstance(json.loads((checkpoint / _STATE).read_text(encoding="utf-8")), dict)
     except (OSError, ValueError):
         return False
