@@ -19,6 +19,8 @@ EXTRA_OF = {
     "tomli": "train",
     "transformers": "train",
     "sentence_transformers": "sentence-transformers",
+    "scipy": "medi",
+    "sklearn": "medi",
     "zstandard": "zstd",
 }
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from instructor_embedding import __version__
+from instructor_embedding.cli import medi
 from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
@@ -27,6 +28,7 @@ for verb in (encode, similarity, info, bench):
     app.command()(verb)
 # the flags are those of a dataclass, which is loaded when it is needed
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
+app.add_typer(medi.app, name="medi")
 
 
 def _version(wanted: bool) -> None:
