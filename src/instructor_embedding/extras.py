@@ -15,7 +15,6 @@ EXTRA_OF = {
     "pyarrow": "parquet",
     "accelerate": "train",
     "peft": "train",
-    "scipy": "train",
     "tomli": "train",
     "transformers": "train",
     "sentence_transformers": "sentence-transformers",
