@@ -11,6 +11,13 @@ from instructor_embedding.errors import MissingExtraError
 EXTRA_OF = {
     "pyarrow": "parquet",
     "sentence_transformers": "sentence-transformers",
+    "datasets": "eval",
+    "mteb": "eval",
+    "rouge_score": "eval",
+    "scipy": "eval",
+    "sklearn": "eval",
+    "transformers": "eval",
+    "matplotlib": "eval",
 }
 
 

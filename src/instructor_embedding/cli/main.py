@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from instructor_embedding import __version__
+from instructor_embedding.cli import evaluate
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
 from instructor_embedding.cli.similarity import similarity
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 for verb in (encode, similarity, info):
     app.command()(verb)
+app.add_typer(evaluate.app, name="evaluate")
 
 
 def _version(wanted: bool) -> None:

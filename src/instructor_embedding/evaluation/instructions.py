@@ -139,8 +139,8 @@ class Instructions:
     Parameters
     ----------
     source : str, path or mapping
-        ``"published"``; ``"default"``: by task type alone; ``"none"``: no instruction; or a table, or a json file of one:
-        ``{"SciFact": {"query": "...", "document": "..."}, "STS": "...", "*": "..."}``.
+        ``"published"``; ``"default"``: by task type alone; ``"none"``: no instruction; or a table, or a
+        json file of one: ``{"SciFact": {"query": "...", "document": "..."}, "STS": "...", "*": "..."}``.
     model : str
         Whose published instructions: a hub id or ``"base"``, ``"large"``, ``"xl"``; every other name means large, as
         in the original.
@@ -156,9 +156,7 @@ class Instructions:
     Chosen(instruction='Represent a Debate argument for retrieving a counter-argument: ', source='published (large)')
     """
 
-    def __init__(
-        self, source: str | os.PathLike[str] | Mapping[str, Any] = "published", model: str = "large"
-    ) -> None:
+    def __init__(self, source: str | os.PathLike[str] | Mapping[str, Any] = "published", model: str = "large") -> None:
         self.model = MODELS.get(model, model if model in MODELS.values() else "large")
         self._table: dict[str, dict[str, str]] = {}
         if isinstance(source, Mapping):
@@ -199,9 +197,7 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         hint = nearest(str(path), SOURCES)
-        raise InputError(
-            f"instructions={str(path)!r} is none of {', '.join(SOURCES)} and no file{hint}"
-        ) from None
+        raise InputError(f"instructions={str(path)!r} is none of {', '.join(SOURCES)} and no file{hint}") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:

@@ -78,9 +78,7 @@ class Score:
         """
         mine, theirs = ((each.task, each.metric, each.config.get("data")) for each in (self, other))
         if mine != theirs:
-            what = next(
-                name for name, a, b in zip(("task", "metric", "data"), mine, theirs, strict=True) if a != b
-            )
+            what = next(name for name, a, b in zip(("task", "metric", "data"), mine, theirs, strict=True) if a != b)
             raise InputError(f"{self} and {other} cannot be compared: their {what} differs")
         return self.value - other.value
 
