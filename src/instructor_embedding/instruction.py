@@ -15,7 +15,9 @@ from instructor_embedding.errors import InputError
 # The endings found in published instructions, the usual one first.
 ENDINGS = (": ", ":", "; ", ";", "; Input: ", ", ", " ", "")
 
-_TEMPLATE = re.compile(r"represent the (?P<what>.+?)(?: for (?P<objective>.+?))?(?P<ending>; Input: |[:;,]? ?)", re.I)
+_TEMPLATE = re.compile(
+    r"represent the (?P<what>[^\s:;,].*?)(?: for (?P<objective>.+?))?(?P<ending>; Input: |[:;,]? ?)", re.I
+)
 _ALLOWED = (
     "allowed: a text; a list of texts; a list of [instruction, text] pairs (lists, tuples or Pair); "
     "a list of {'instruction': ..., 'text': ...}; arrays and generators of these"

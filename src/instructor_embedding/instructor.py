@@ -28,7 +28,6 @@ from instructor_embedding.model.packed import Float32, Int32
 from instructor_embedding.model.placement import device_of, dtype_of
 
 BACKENDS = ("torch",)
-TRUNCATE = ("warn", "error", "quiet")
 OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 
 
@@ -162,13 +161,15 @@ class INSTRUCTOR(nn.Module):
             The model's weights give a vector that is zero or not finite.
         """
         refuse_unknown("encode", unknown, _ENCODE_OPTIONS)
-        _check_choice("output_value", output_value, OUTPUTS)
-        _check_choice("truncate", truncate, TRUNCATE)
+        if output_value not in OUTPUTS:
+            hint = nearest(str(output_value), [choice for choice in OUTPUTS if choice])
+            raise InputError(f"output_value={output_value!r} is unknown{hint}; known: {', '.join(map(repr, OUTPUTS))}")
         budget = pipeline.budget_of(batch_size)
         pairs = as_pairs(sentences, instruction)
+        progress = bool(show_progress_bar) and output_value == "sentence_embedding"
+        report = Report(truncate, self.max_seq_length, len(pairs), progress)
         self._prepare(device)
         if output_value == "sentence_embedding":
-            report = Report(truncate, self.max_seq_length, len(pairs), bool(show_progress_bar))
             found = self._vectors(self._windows(pairs, budget, report), len(pairs), report)
             report.warn()
             vectors = self._convert(found, normalize_embeddings, convert_to_numpy, convert_to_tensor)
@@ -197,7 +198,6 @@ class INSTRUCTOR(nn.Module):
         >>> for vector in model.encode_stream(open("titles.txt"), instruction="Represent the title:"):  # doctest: +SKIP
         ...     store(vector)
         """
-        _check_choice("truncate", truncate, TRUNCATE)
         budget = pipeline.budget_of(batch_size)
         if not isinstance(window, int) or window < 1:
             raise InputError(f"window must be a whole number of at least 1, got {window!r}")
@@ -350,12 +350,6 @@ class INSTRUCTOR(nn.Module):
             return vectors
         rows = torch.from_numpy(vectors).to(self.device)
         return rows if tensor else list(rows)
-
-
-def _check_choice(name: str, value: Any, known: tuple[str | None, ...]) -> None:
-    if value not in known:
-        hint = nearest(value, [choice for choice in known if choice]) if isinstance(value, str) else ""
-        raise InputError(f"{name}={value!r} is unknown{hint}; known: {', '.join(map(repr, known))}")
 
 
 _LOAD_OPTIONS = [name for name in signature(INSTRUCTOR.__init__).parameters if name not in ("self", "unknown")]

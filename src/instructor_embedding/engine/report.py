@@ -7,8 +7,10 @@ import warnings
 import numpy as np
 from tqdm import tqdm
 
-from instructor_embedding.errors import TruncationError, TruncationWarning
+from instructor_embedding.errors import InputError, TruncationError, TruncationWarning, nearest
 from instructor_embedding.model.packed import Int32
+
+TRUNCATE = ("warn", "error", "quiet")
 
 
 class Report:
@@ -29,6 +31,9 @@ class Report:
     """
 
     def __init__(self, truncate: str, limit: int, total: int | None = None, progress: bool = False) -> None:
+        if truncate not in TRUNCATE:
+            hint = nearest(str(truncate), TRUNCATE)
+            raise InputError(f"truncate={truncate!r} is unknown{hint}; known: {', '.join(map(repr, TRUNCATE))}")
         self.truncate = truncate
         self.limit = limit
         self.texts = 0

@@ -1,0 +1,49 @@
+"""The use cases of the original README run as written, against a hub that holds a tiny model under the real name."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.model import folders as layouts
+from tests.model.small_hub import running
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SHOWN = {
+    "getting_started": r"\[\[.*\]\]",
+    "similarity": r"\[\[.*\]\s*\[.*\]\]",
+    "retrieval": r"^[012] \w+",
+    "clustering": r"^\[[01]( [01]){5}\]$",
+}
+
+
+@pytest.fixture(scope="module")
+def environment(folders, tmp_path_factory):
+    home = tmp_path_factory.mktemp("hub")
+    layouts.copied(folders["relu"], home / "hkunlp" / "instructor-large")
+    layouts.hkunlp(home / "hkunlp" / "instructor-large")
+    with running(home) as hub:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        yield clean | {"HF_ENDPOINT": hub.url, "HF_HOME": str(home / "cache")}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_use_cases(name, environment):
+    code = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert re.search(SHOWN[name], done.stdout.strip(), re.S)
+
+
+def test_every_example_is_run():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SHOWN, "demo"}
+
+
+def test_demo(tmp_path):
+    script = str(EXAMPLES / "demo.py")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\d+ short texts a second", done.stdout)
