@@ -82,14 +82,15 @@ def mteb(
 ) -> None:
     """Score a model on tasks of MTEB, from the hub or from a folder."""
     from instructor_embedding.evaluation import mteb as benchmark
+    from instructor_embedding.evaluation.score import Results
 
     tasks = benchmark.tasks_named(task_name or [], category or [], data_dir, split)
     encoder = load_encoder(model_name, library, device, dtype, batch_size, cache_dir)
     chosen = load_instructions(instructions, prompt or model_name, library)
-    file = scores_file(result_file, output_dir)
+    results = Results(scores_file(result_file, output_dir))
     for task in tasks:
         scores = benchmark.evaluate(
-            encoder, [task], instructions=chosen, settings=settings, output_dir=output_dir, result_file=file
+            encoder, [task], instructions=chosen, settings=settings, output_dir=output_dir, results=results
         )
         show(scores, as_json)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from instructor_embedding.errors import InputError, VectorError, nearest
 from instructor_embedding.evaluation import fingerprint
+from instructor_embedding.evaluation.instructions import Chosen
 from instructor_embedding.evaluation.vectors import VectorCache
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Pair
@@ -77,6 +78,26 @@ class Encoder:
         if not self._fingerprint:
             self._fingerprint = fingerprint.of_model(self.model if self._kind else self)
         return self._fingerprint
+
+    def config(
+        self,
+        benchmark: str,
+        category: str,
+        chosen: Mapping[str, Chosen],
+        data: Mapping[str, Any],
+        settings: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Return the `config` of a `Score` of this model; `chosen` is the instruction of each side."""
+        return {
+            "benchmark": benchmark,
+            "category": category,
+            "model": {"name": self.name, "fingerprint": self.fingerprint},
+            "instructions": {side: each.instruction for side, each in chosen.items()},
+            "sources": {side: each.source for side, each in chosen.items()},
+            "data": dict(data),
+            "settings": dict(settings),
+            "versions": fingerprint.versions(),
+        }
 
     def encode(self, pairs: Sequence[Pair], label: str = "encode") -> Float32:
         """Return the vectors of some pairs, float32 of shape (n, dim).

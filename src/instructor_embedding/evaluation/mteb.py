@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
+import logging
 import os
-import time
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.evaluation import fingerprint, local_tasks, mteb_models
+from instructor_embedding.evaluation import local_tasks, mteb_models
 from instructor_embedding.evaluation.encoder import Encoder, PairEncoder
 from instructor_embedding.evaluation.instructions import Chosen, Instructions
-from instructor_embedding.evaluation.score import Score, append, key_of, read
+from instructor_embedding.evaluation.score import Clock, Results, Score
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Float32
@@ -198,7 +198,7 @@ def evaluate(
     instructions: Instructions | None = None,
     settings: str = "instructed",
     output_dir: str | os.PathLike[str] | None = None,
-    result_file: str | os.PathLike[str] | None = None,
+    results: Results | None = None,
 ) -> list[Score]:
     """Score a model on mteb tasks.
 
@@ -211,9 +211,9 @@ def evaluate(
         As for `InstructedEncoder`.
     output_dir : path, optional
         Where mteb's result files go, in its own layout.
-    result_file : path, optional
-        Json lines that the scores are added to. A task whose `Score` is in it already, by the same model, data,
-        instructions, settings and versions, is not run again.
+    results : Results, optional
+        A task whose `Score` it holds already, by the same model, data, instructions, settings and versions, is not run
+        again; new scores are added.
 
     Returns
     -------
@@ -221,34 +221,24 @@ def evaluate(
         One for each task and split, in order.
     """
     wrapped = InstructedEncoder(model, instructions, settings)
-    known = {score.key: score for score in read(result_file)} if result_file and Path(result_file).exists() else {}
-    versions = fingerprint.versions()
+    results = Results() if results is None else results
     scores = []
     for task in tasks:
         for split in task.eval_splits:
-            config = _config(wrapped, task, split, versions)
-            score = known.get(key_of(task.metadata.name, config))
+            config = _config(wrapped, task, split)
+            score = results.find(task.metadata.name, config)
             if score is None:
                 score = _run(wrapped, task, split, config, output_dir)
-                if result_file:
-                    append(result_file, [score])
+                results.add(score)
             scores.append(score)
     return scores
 
 
-def _config(wrapped: InstructedEncoder, task: Any, split: str, versions: dict[str, str]) -> dict[str, Any]:
+def _config(wrapped: InstructedEncoder, task: Any, split: str) -> dict[str, Any]:
     metadata = task.metadata
     chosen = {side: wrapped.choose(metadata, side) for side in _sides(task)}
-    return {
-        "benchmark": "MTEB",
-        "category": metadata.type,
-        "model": {"name": wrapped.encoder.name, "fingerprint": wrapped.encoder.fingerprint},
-        "instructions": {side: each.instruction for side, each in chosen.items()},
-        "sources": {side: each.source for side, each in chosen.items()},
-        "data": {**metadata.dataset, "split": split, "subsets": list(task.hf_subsets)},
-        "settings": asdict(wrapped.settings),
-        "versions": versions,
-    }
+    data = {**metadata.dataset, "split": split, "subsets": list(task.hf_subsets)}
+    return wrapped.encoder.config("MTEB", metadata.type, chosen, data, asdict(wrapped.settings))
 
 
 def _sides(task: Any) -> list[str]:
@@ -262,39 +252,54 @@ def _sides(task: Any) -> list[str]:
 
 def _run(wrapped: InstructedEncoder, task: Any, split: str, config: dict[str, Any], output_dir: Any) -> Score:
     mteb = need("mteb", _PURPOSE)
+    clock = Clock()
     whole, task._eval_splits = task._eval_splits, [split]
-    start = time.perf_counter()
+    loaded = task.data_loaded
     try:
-        loaded = task.data_loaded
-        if not loaded:
-            task.load_data()
-        result = mteb.evaluate(
-            wrapped,
-            task,
-            cache=mteb.ResultCache(output_dir) if output_dir else None,
-            co2_tracker=False,
-            overwrite_strategy="always",
-            show_progress_bar=False,
-        ).task_results[0]
+        with _quiet():
+            if not loaded:
+                task.load_data()
+            result = mteb.evaluate(
+                wrapped,
+                task,
+                cache=mteb.ResultCache(output_dir) if output_dir else None,
+                co2_tracker=False,
+                overwrite_strategy="always",
+                show_progress_bar=False,
+            ).task_results[0]
         judged = _judged(task, split)
-        if not loaded:
-            task.unload_data()
     finally:
         task._eval_splits = whole
+        if not loaded and task.data_loaded:
+            task.unload_data()
     parts = result.scores[split]
-    main = task.metadata.main_score
-    config["metrics"] = _figures(parts)
-    config["seconds"] = round(time.perf_counter() - start, 1)
-    config["date"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     value = float(np.mean([part["main_score"] for part in parts]))
-    return Score(task.metadata.name, main, round(100 * value, 4), judged, config)
+    config = config | clock.circumstances(_figures(parts))
+    return Score(task.metadata.name, task.metadata.main_score, round(100 * value, 4), judged, config)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the bars and notes that mteb and datasets write beside ours."""
+    logger, bars = logging.getLogger("mteb"), need("datasets.utils", _PURPOSE)
+    level, shown = logger.level, bars.are_progress_bars_disabled()
+    logger.setLevel(logging.ERROR)
+    bars.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is superseded by.*")
+            yield
+    finally:
+        logger.setLevel(level)
+        if not shown:
+            bars.enable_progress_bars()
 
 
 def _figures(parts: list[dict[str, Any]]) -> dict[str, float]:
     """Return the plain numbers of a result, the mean over its subsets."""
     names = [name for name, value in parts[0].items() if isinstance(value, float) and name != "main_score"]
     means = {name: float(np.mean([part[name] for part in parts if name in part])) for name in names}
-    return {name: round(value, 6) for name, value in means.items() if value == value}
+    return {name: value for name, value in means.items() if value == value}
 
 
 def _judged(task: Any, split: str) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ _CIRCUMSTANCES = ("metrics", "seconds", "date")
 class Score:
     """One figure of one task, and all that is needed to compute it again.
 
-    Use `str()` to print it, `difference` to compare two, `append` and `read` to keep them.
+    Use `str()` to print it, `difference` to compare two, `Results` and `read` to keep them.
 
     Parameters
     ----------
@@ -90,17 +92,55 @@ def key_of(task: str, config: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def append(path: str | os.PathLike[str], scores: Iterable[Score]) -> None:
-    """Add scores to a file of json lines, which is made where it is missing."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("a", encoding="utf-8") as file:
-        for score in scores:
-            file.write(json.dumps(asdict(score), ensure_ascii=False, default=str) + "\n")
+class Results:
+    """A file of scores that knows what is in it, so that nothing is run twice.
+
+    Parameters
+    ----------
+    path : path, optional
+        Json lines; made when the first score comes. Default: in memory alone.
+
+    Raises
+    ------
+    InputError
+        The file holds something else.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._path = Path(path) if path is not None else None
+        known = read(self._path) if self._path is not None and self._path.exists() else []
+        self._known = {score.key: score for score in known}
+
+    def find(self, task: str, config: Mapping[str, Any]) -> Score | None:
+        """Return the score of the same run, or None."""
+        return self._known.get(key_of(task, config))
+
+    def add(self, score: Score) -> None:
+        """Keep a score."""
+        self._known[score.key] = score
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(score), ensure_ascii=False, default=str) + "\n")
+
+
+class Clock:
+    """Measures a run; made when it starts."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def circumstances(self, metrics: Mapping[str, float]) -> dict[str, Any]:
+        """Return what a config says of how the run went."""
+        return {
+            "metrics": {name: round(value, 6) for name, value in metrics.items()},
+            "seconds": round(time.perf_counter() - self._start, 1),
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        }
 
 
 def read(path: str | os.PathLike[str]) -> list[Score]:
-    """Return the scores of a file that `append` wrote; of runs with the same `key` only the last.
+    """Return the scores of a file that `Results` wrote; of runs with the same `key` only the last.
 
     Raises
     ------
