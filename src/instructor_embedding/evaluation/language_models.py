@@ -12,14 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from instructor_embedding.errors import InputError, InstructorError
+from instructor_embedding.errors import InputError, LanguageModelError
 from instructor_embedding.extras import need
 
 _TRIES = 5
-
-
-class LanguageModelError(InstructorError):
-    """A language model's server cannot be reached, or does not answer as it should."""
 
 
 class LanguageModel(Protocol):

@@ -190,21 +190,21 @@ def _some(random: Random, items: Sequence[Any], count: int) -> list[Any]:
 _Show = Callable[[Mapping[str, Any]], Example]
 
 
-def _splits(train: str, test: str, show: _Show) -> Callable[[Path, Random], tuple[list[Example], list[Example]]]:
-    """Draw from two files of rows; from one where the second is missing, items first."""
+def _two_files(name: str, split: str, show: _Show) -> PromptTask:
+    """Return a task of two files of rows; where the second is missing, its items are drawn from the first."""
+    train, test = f"{name}/train.jsonl", f"{name}/{split}.jsonl"
 
     def drawn(folder: Path, random: Random) -> tuple[list[Example], list[Example]]:
         rows = _rows(folder, train)
         if _existing(folder / test) is None:
             items = _some(random, rows, ITEMS)
             chosen = {id(row) for row in items}
-            rows = [row for row in rows if id(row) not in chosen]
-            pool = _some(random, rows, POOL)
+            pool = _some(random, [row for row in rows if id(row) not in chosen], POOL)
         else:
             pool, items = _some(random, rows, POOL), _some(random, _rows(folder, test), ITEMS)
         return [show(row) for row in pool], [show(row) for row in items]
 
-    return drawn
+    return PromptTask(name, (train,), drawn, skip_same=True)
 
 
 def _instances(name: str, show: _Show) -> Callable[[Path, Random], tuple[list[Example], list[Example]]]:
@@ -303,27 +303,11 @@ _SQL_ENDS = ("--", "\n\n", ";", "#")
 TASKS = {
     task.name: task
     for task in (
-        PromptTask(
-            "rte", ("rte/train.jsonl",), _splits("rte/train.jsonl", "rte/validation.jsonl", _rte), skip_same=True
-        ),
-        PromptTask(
-            "sst5", ("sst5/train.jsonl",), _splits("sst5/train.jsonl", "sst5/test.jsonl", _sst5), skip_same=True
-        ),
-        PromptTask(
-            "mrpc", ("mrpc/train.jsonl",), _splits("mrpc/train.jsonl", "mrpc/validation.jsonl", _mrpc), skip_same=True
-        ),
-        PromptTask(
-            "dbpedia_14",
-            ("dbpedia_14/train.jsonl",),
-            _splits("dbpedia_14/train.jsonl", "dbpedia_14/test.jsonl", _dbpedia),
-            skip_same=True,
-        ),
-        PromptTask(
-            "hellaswag",
-            ("hellaswag/train.jsonl",),
-            _splits("hellaswag/train.jsonl", "hellaswag/validation.jsonl", _hellaswag),
-            skip_same=True,
-        ),
+        _two_files("rte", "validation", _rte),
+        _two_files("sst5", "test", _sst5),
+        _two_files("mrpc", "validation", _mrpc),
+        _two_files("dbpedia_14", "test", _dbpedia),
+        _two_files("hellaswag", "validation", _hellaswag),
         PromptTask("amazon", ("amazon_train.json", "amazon_test.json"), _draw_amazon, at_most=2),
         PromptTask("civil_comments", ("civil_train.json", "civil_test.json"), _draw_civil, at_most=2),
         PromptTask(
