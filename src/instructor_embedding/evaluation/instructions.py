@@ -144,6 +144,8 @@ class Instructions:
     model : str
         Whose published instructions: a hub id or ``"base"``, ``"large"``, ``"xl"``; every other name means large, as
         in the original.
+    name : str
+        What scores call a table.
 
     Raises
     ------
@@ -156,11 +158,17 @@ class Instructions:
     Chosen(instruction='Represent a Debate argument for retrieving a counter-argument: ', source='published (large)')
     """
 
-    def __init__(self, source: str | os.PathLike[str] | Mapping[str, Any] = "published", model: str = "large") -> None:
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | Mapping[str, Any] = "published",
+        model: str = "large",
+        *,
+        name: str = "table",
+    ) -> None:
         self.model = MODELS.get(model, model if model in MODELS.values() else "large")
         self._table: dict[str, dict[str, str]] = {}
         if isinstance(source, Mapping):
-            self.name = "table"
+            self.name = name
             self._table = _checked(source, "the table of instructions")
         elif source in SOURCES:
             self.name = str(source)
