@@ -40,6 +40,11 @@ def test_encoding_loads_neither_transformers_nor_sentence_transformers():
     assert not loaded_after("from instructor_embedding import INSTRUCTOR") & {"transformers", "sentence_transformers"}
 
 
+def test_a_vector_does_not_load_the_compiler_of_torch(folders):
+    code = f"from instructor_embedding import INSTRUCTOR; INSTRUCTOR({str(folders['relu'])!r}).encode(['A text.'])"
+    assert python(f"{code}\nimport sys\nprint('torch._dynamo' in sys.modules, 'sympy' in sys.modules)") == ["False"] * 2
+
+
 def test_a_wrong_option_is_told_at_once():
     start = time.perf_counter()
     code = "import sys; sys.argv[1:] = ['encode', '--nonsense']\nfrom instructor_embedding.cli.main import main\nmain()"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from instructor_embedding.engine.workers import Workers
     from instructor_embedding.errors import (
         CheckpointError,
         InputError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         TruncationError,
         TruncationWarning,
         VectorError,
+        WorkerError,
     )
     from instructor_embedding.instruction import Instruction, Pair, as_pairs
     from instructor_embedding.instructor import INSTRUCTOR
@@ -39,6 +41,8 @@ _HOME = {
     "TruncationError": "errors",
     "TruncationWarning": "errors",
     "VectorError": "errors",
+    "WorkerError": "errors",
+    "Workers": "engine.workers",
 }
 
 __all__ = [
@@ -54,6 +58,8 @@ __all__ = [
     "TruncationError",
     "TruncationWarning",
     "VectorError",
+    "WorkerError",
+    "Workers",
     "as_pairs",
 ]
 

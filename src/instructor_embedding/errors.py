@@ -9,6 +9,7 @@
     │   └── ModelNotFoundError             no such folder, or no such model on the hub
     ├── VectorError (ArithmeticError)      a model computed a vector that is zero, infinite or not a number
     ├── LanguageModelError                 a language model's server does not answer as it should
+    ├── WorkerError (RuntimeError)         a worker process died
     └── MissingExtraError (ImportError)    an optional library is not installed
 
     TruncationWarning (UserWarning)        texts were cut to the model's length
@@ -52,6 +53,10 @@ class VectorError(InstructorError, ArithmeticError):
 
 class LanguageModelError(InstructorError):
     """A language model's server cannot be reached, or does not answer as it should."""
+
+
+class WorkerError(InstructorError, RuntimeError):
+    """A worker process died before its work was done."""
 
 
 class MissingExtraError(InstructorError, ImportError):

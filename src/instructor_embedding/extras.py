@@ -9,15 +9,21 @@ from instructor_embedding.errors import MissingExtraError
 
 # library -> extra of this package that installs it
 EXTRA_OF = {
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
     "pyarrow": "parquet",
+    "accelerate": "train",
+    "peft": "train",
+    "tomli": "train",
+    "transformers": "train",
     "sentence_transformers": "sentence-transformers",
     "datasets": "eval",
     "mteb": "eval",
     "rouge_score": "eval",
-    "scipy": "eval",
-    "sklearn": "eval",
-    "transformers": "eval",
-    "matplotlib": "eval",
+    "scipy": "medi",
+    "sklearn": "medi",
+    "zstandard": "zstd",
 }
 
 

@@ -191,3 +191,17 @@ def test_info(command, folders):
     text = command("info", folders["gated"], model=False).out
     assert "parameters" in text
     assert f"{facts['parameters']:,}" in text
+
+
+def test_bench(command, folders, tmp_path):
+    done = command("bench", folders["relu"], "--texts", "20", "--words", "4", "--rounds", "1", model=False)
+    assert done.code == 0, done.err
+    assert "texts/s" in done.out
+    assert "of what this machine's products of these shapes reach" in done.out
+    (tmp_path / "mine.txt").write_text("One text.\nAnother.\n")
+    own = ("--input", tmp_path / "mine.txt", "-i", "Represent:", "--rounds", "1", "--json")
+    facts = json.loads(command("bench", folders["relu"], *own, model=False).out)
+    assert facts["texts"] == 2
+    wrong = command("bench", folders["relu"], "--texts", "0", model=False)
+    assert wrong.code == 2
+    assert "must be at least 1" in wrong.err

@@ -27,10 +27,12 @@ def encode(
     instruction_column: Annotated[str, typer.Option(help="Column that holds the instructions.")] = "instruction",
     input_format: Annotated[str | None, typer.Option(help="Where the file's ending does not tell it.")] = None,
     output_format: Annotated[str | None, typer.Option(help="Where the file's ending does not tell it.")] = None,
-    batch_size: Annotated[int, typer.Option(help="One run holds at most this many times 128 tokens.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="One run holds at most this many times 32 tokens.")] = 32,
     truncate: options.Truncate = "warn",
     device: options.Device = None,
     dtype: options.Dtype = "float32",
+    backend: options.Backend = "torch",
+    precision: options.Precision = "exact",
     as_json: options.Json = False,
 ) -> None:
     """Encode texts, one vector a row.
@@ -43,7 +45,7 @@ def encode(
 
     kind = format_of(output, output_format, FORMATS, default="jsonl")
     pairs = read_pairs(source, input_format, Columns(text_column, instruction_column), instruction)
-    embedder = options.load(model, device, dtype)
+    embedder = options.load(model, device, dtype, backend, precision)
     report = Report(truncate, embedder.max_seq_length, None, progress=True)
     budget = pipeline.budget_of(batch_size)
     waiting: deque[Pair] = deque()

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from instructor_embedding import __version__
-from instructor_embedding.cli import evaluate
+from instructor_embedding.cli import evaluate, medi
+from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
 from instructor_embedding.cli.similarity import similarity
+from instructor_embedding.cli.train import train
 from instructor_embedding.errors import InputError, InstructorError
 
 app = typer.Typer(
@@ -22,9 +24,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (encode, similarity, info):
+for verb in (encode, similarity, info, bench):
     app.command()(verb)
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(medi.app, name="medi")
+# the flags are those of a dataclass, which is loaded when it is needed
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 
 
 def _version(wanted: bool) -> None:

@@ -22,7 +22,7 @@ from instructor_embedding.model.packed import Float32, Int32, Packed
 from instructor_embedding.model.tokens import TextTokenizer
 
 WINDOW = 4096  # texts planned together
-TOKENS_PER_TEXT = 128  # what batch_size counts as one text: the budget of a run is batch_size times this
+TOKENS_PER_TEXT = 32  # what batch_size counts as one text: the budget of a run is batch_size times this
 
 
 def budget_of(batch_size: Any) -> int:

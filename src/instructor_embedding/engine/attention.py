@@ -1,0 +1,57 @@
+"""Attention within each text of a packed batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from instructor_embedding.model.packed import Packed
+
+
+class Run(NamedTuple):
+    """Neighboring texts of equal length, attended together; `bias` (1, H, length, length) is float32."""
+
+    rows: slice
+    texts: int
+    length: int
+    bias: Tensor
+
+
+def runs_of(batch: Packed, bias: Tensor) -> list[Run]:
+    """Find a batch's runs and cut each its part of `bias` (1, H, L, L), for all layers at once."""
+    return [
+        Run(
+            slice(int(batch.starts[first]), int(batch.starts[first + count])),
+            count,
+            length,
+            bias[:, :, :length, :length].contiguous(),
+        )
+        for first, count, length in batch.runs()
+    ]
+
+
+def attend(qkv: Tensor, runs: list[Run]) -> Tensor:
+    """Attend within each text; `qkv` (T, 3 H K) in float32 or bfloat16 gives (T, H K)."""
+    heads = runs[0].bias.shape[1]
+    mixed = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
+    for run in runs:
+        parts = qkv[run.rows].view(run.texts, run.length, 3, heads, -1).permute(2, 0, 3, 1, 4)
+        found = _fused(parts, run) if run.length > (256 if qkv.dtype == torch.float32 else 1024) else _plain(parts, run)
+        mixed[run.rows].view(run.texts, run.length, heads, -1).copy_(found.transpose(1, 2))
+    return mixed
+
+
+def _plain(parts: Tensor, run: Run) -> Tensor:
+    """Products with a float32 softmax between them: on a CPU faster than torch's fused operator, if texts are short."""
+    query, key, value = parts.flatten(1, 2) if parts.shape[1] == 1 else parts.reshape(3, -1, *parts.shape[3:])
+    scores = torch.bmm(query, key.transpose(1, 2)).float().view(run.texts, -1, run.length, run.length).add_(run.bias)
+    weights = scores.softmax(-1).to(parts.dtype).flatten(0, 1)
+    return torch.bmm(weights, value).view(*parts.shape[1:])
+
+
+def _fused(parts: Tensor, run: Run) -> Tensor:
+    query, key, value = parts
+    return F.scaled_dot_product_attention(query, key, value, run.bias.to(parts.dtype), scale=1.0)

@@ -1,0 +1,175 @@
+"""The whole model as one ONNX graph: encoder, mean without the instruction, dense layers, normalization.
+
+Inputs are those of the original's ``forward``: ``input_ids`` and ``attention_mask`` (n, L), ``context_masks`` (n,), the
+instruction's tokens; the output is ``sentence_embedding`` (n, dim). Batch and length are free.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from instructor_embedding.extras import need
+from instructor_embedding.model.pooling import Dense, Head
+from instructor_embedding.model.t5 import Block, RMSNorm, T5Encoder
+
+OPSET = 17
+INPUTS = ("input_ids", "attention_mask", "context_masks")
+OUTPUT = "sentence_embedding"
+
+
+def write(encoder: T5Encoder, head: Head, path: Path) -> None:
+    """Write the graph to `path` in float32, and its weights to a file beside it, named ``<path>.data``."""
+    onnx = need("onnx", "an ONNX graph")
+    graph = _Graph(onnx)
+    states = _encode(graph, encoder)
+    _pool(graph, states, head)
+    model = graph.model()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = path.name + ".data"
+    (path.parent / data).unlink(missing_ok=True)
+    onnx.save_model(model, str(path), save_as_external_data=True, location=data, size_threshold=1024)
+
+
+class _Graph:
+    """Nodes and weights, as they are added; every value is known by its name."""
+
+    def __init__(self, onnx: Any) -> None:
+        self.onnx = onnx
+        self.nodes: list[Any] = []
+        self.weights: dict[str, Any] = {}
+
+    def __call__(self, kind: str, *inputs: Any, name: str | None = None, **attributes: Any) -> str:
+        """Add a node and return its output's name; inputs are names, or numbers and arrays."""
+        output = name or f"{kind}_{len(self.nodes)}"
+        names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
+        self.nodes.append(self.onnx.helper.make_node(kind, names, [output], **attributes))
+        return output
+
+    def constant(self, value: Any) -> str:
+        """Add numbers and return their name: floats as float32, ints as int64; equal scalars and lists once."""
+        array = value.detach().float().numpy() if isinstance(value, Tensor) else np.asarray(value)
+        array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
+        small = array.size < 64
+        name = f"{array.dtype}_{array.tolist()}" if small else f"weight_{len(self.weights)}"
+        if name not in self.weights:
+            self.weights[name] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+        return name
+
+    def model(self) -> Any:
+        """Return the model of all that was added."""
+        helper, kinds = self.onnx.helper, self.onnx.TensorProto
+        shapes = {"input_ids": ["n", "length"], "attention_mask": ["n", "length"], "context_masks": ["n"]}
+        inputs = [helper.make_tensor_value_info(name, kinds.INT64, shapes[name]) for name in INPUTS]
+        output = helper.make_tensor_value_info(OUTPUT, kinds.FLOAT, ["n", "dimension"])
+        graph = helper.make_graph(self.nodes, "instructor", inputs, [output], list(self.weights.values()))
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+
+
+def _encode(graph: _Graph, encoder: T5Encoder) -> str:
+    """Add the encoder; returns the name of its states (n, L, D)."""
+    heads = encoder.config.num_heads
+    bias = _bias(graph, encoder)
+    hidden = graph("Gather", encoder.embedding.weight, "input_ids")
+    for module in encoder.blocks:
+        block = cast(Block, module)
+        x = _norm(graph, hidden, block.attention_norm)
+        layer = block.attention
+        query, key, value = (
+            _split(graph, _linear(graph, x, part.weight), heads) for part in (layer.q, layer.k, layer.v)
+        )
+        scores = graph("Add", graph("MatMul", query, graph("Transpose", key, perm=[0, 1, 3, 2])), bias)
+        mixed = graph("Transpose", graph("MatMul", graph("Softmax", scores, axis=-1), value), perm=[0, 2, 1, 3])
+        mixed = graph("Reshape", mixed, [0, 0, heads * encoder.config.d_kv])
+        hidden = graph("Add", hidden, _linear(graph, mixed, layer.o.weight))
+        x = _norm(graph, hidden, block.feed_forward_norm)
+        inner = block.feed_forward
+        activate = _ACTIVATIONS[inner.activation]
+        if inner.gated:
+            gate = activate(graph, _linear(graph, x, inner.wi_0.weight))
+            x = graph("Mul", gate, _linear(graph, x, inner.wi_1.weight))
+        else:
+            x = activate(graph, _linear(graph, x, inner.wi.weight))
+        hidden = graph("Add", hidden, _linear(graph, x, inner.wo.weight))
+    return _norm(graph, hidden, encoder.final_norm)
+
+
+def _bias(graph: _Graph, encoder: T5Encoder) -> str:
+    """Add the bias of relative positions and of padding, (n, H, L, L): by distance, as far ones share a bucket."""
+    far = encoder.config.relative_attention_max_distance
+    with torch.no_grad():
+        table = encoder.position_bias(far + 1)[0]  # (H, far + 1, far + 1)
+        by_distance = torch.cat([table[:, 1:, 0].flip(1), table[:, 0]], 1).T  # (2 far + 1, H), from -far to far
+    place = _places(graph)
+    distance = graph("Sub", graph("Unsqueeze", place, [0]), graph("Unsqueeze", place, [1]))
+    near = graph("Min", graph("Max", distance, -far), far)
+    near = graph("Gather", by_distance, graph("Add", near, far))
+    bias = graph("Unsqueeze", graph("Transpose", near, perm=[2, 0, 1]), [0])
+    padding = graph("Sub", 1.0, graph("Cast", graph("Unsqueeze", "attention_mask", [1, 2]), to=1))
+    return graph("Add", bias, graph("Mul", padding, -1e9))
+
+
+def _places(graph: _Graph) -> str:
+    """Add 0, 1, ... L - 1."""
+    length = graph("Squeeze", graph("Slice", graph("Shape", "input_ids"), [1], [2]), [0])
+    return graph("Range", 0, length, 1)
+
+
+def _pool(graph: _Graph, states: str, head: Head) -> None:
+    """Add the mean over the tokens behind the instruction, and the head."""
+    behind = graph("GreaterOrEqual", _places(graph), graph("Unsqueeze", "context_masks", [1]))
+    kept = graph("Mul", graph("Cast", "attention_mask", to=1), graph("Cast", behind, to=1))
+    total = graph("Squeeze", graph("MatMul", graph("Unsqueeze", kept, [1]), states), [1])
+    found = graph("Div", total, graph("ReduceSum", kept, [1], keepdims=1))
+    for module in head.dense:
+        dense = cast(Dense, module)
+        found = _linear(graph, found, dense.linear.weight)
+        if dense.linear.bias is not None:
+            found = graph("Add", found, dense.linear.bias)
+        activate = _ACTIVATIONS[type(dense.activation).__name__.lower()]
+        found = activate(graph, found)
+    if head.normalize:
+        found = graph("Div", found, graph("Max", graph("ReduceL2", found, axes=[1], keepdims=1), 1e-12))
+    graph("Identity", found, name=OUTPUT)
+
+
+def _linear(graph: _Graph, x: str, weight: Tensor) -> str:
+    return graph("MatMul", x, weight.T)
+
+
+def _split(graph: _Graph, x: str, heads: int) -> str:
+    return graph("Transpose", graph("Reshape", x, [0, 0, heads, -1]), perm=[0, 2, 1, 3])
+
+
+def _norm(graph: _Graph, x: str, norm: RMSNorm) -> str:
+    mean = graph("ReduceMean", graph("Mul", x, x), axes=[-1], keepdims=1)
+    size = graph("Sqrt", graph("Add", mean, norm.eps))
+    return graph("Mul", graph("Div", x, size), norm.weight)
+
+
+def _gelu(graph: _Graph, x: str) -> str:
+    half = graph("Mul", x, 0.5)
+    return graph("Mul", half, graph("Add", graph("Erf", graph("Mul", x, math.sqrt(0.5))), 1.0))
+
+
+def _gelu_tanh(graph: _Graph, x: str) -> str:
+    cube = graph("Mul", graph("Mul", graph("Mul", x, x), x), 0.044715)
+    inner = graph("Tanh", graph("Mul", graph("Add", x, cube), math.sqrt(2 / math.pi)))
+    return graph("Mul", graph("Mul", x, 0.5), graph("Add", inner, 1.0))
+
+
+_ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
+    "relu": lambda graph, x: graph("Relu", x),
+    "gelu": _gelu,
+    "gelu_new": _gelu_tanh,
+    "silu": lambda graph, x: graph("Mul", x, graph("Sigmoid", x)),
+    "identity": lambda graph, x: x,
+    "tanh": lambda graph, x: graph("Tanh", x),
+    "sigmoid": lambda graph, x: graph("Sigmoid", x),
+}

@@ -1,0 +1,127 @@
+"""How a CPU multiplies: in float32, bfloat16 or int8, always by weights that oneDNN laid out once.
+
+A value travels as ``(rows, scale)`` and means ``rows * scale``, with one scale a row, or None where there is nothing to
+scale. Every scale depends on its own row alone, so that a text's vector does not depend on the texts beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from instructor_embedding.model.t5 import ACTIVATIONS
+
+ROWS = 1024  # rows that weights are laid out for; other numbers of rows work as well
+
+# T5's activation: (name, algorithm) of oneDNN's post-operation
+_FUSED = {"relu": ("relu", ""), "gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "silu": ("swish", "")}
+
+_BOTH, _POSITIVE = torch.tensor(127.0), torch.tensor(255.0)  # steps of int8 from zero, and of uint8
+
+Value = tuple[Tensor, Tensor | None]
+
+
+class Kernel(Protocol):
+    """What multiplies rows by weights; `attention` is the dtype that it wants attention in."""
+
+    attention: torch.dtype
+
+    def pack(self, weight: Tensor) -> Any:
+        """Lay out a weight (out, in) for `product`."""
+        ...
+
+    def rows(self, x: Tensor, scale: Tensor | None = None, positive: bool = False) -> Any:
+        """Turn a value (T, in) into what `product` takes; `x` may be overwritten.
+
+        `positive` says that no number is below zero.
+        """
+        ...
+
+    def product(
+        self, rows: Any, weight: Any, activation: str | None = None, dtype: torch.dtype = torch.float32
+    ) -> Value:
+        """Return the product (T, out), the activation applied; `dtype` is a wish."""
+        ...
+
+
+class FloatKernel:
+    """Products in float32 or bfloat16."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.attention = dtype
+
+    def pack(self, weight: Tensor) -> Tensor:
+        """Return the weight in oneDNN's own layout."""
+        packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.to(self.attention).contiguous(), ROWS)
+        return packed
+
+    def rows(self, x: Tensor, scale: Tensor | None = None, positive: bool = False) -> Tensor:
+        """Return the value in the dtype of the weights."""
+        return (x if scale is None else x.mul_(scale)).to(self.attention)
+
+    def product(
+        self, rows: Tensor, weight: Tensor, activation: str | None = None, dtype: torch.dtype = torch.float32
+    ) -> Value:
+        """Return the product, in the dtype of the weights."""
+        name, algorithm = _FUSED[activation] if activation else ("none", "")
+        return torch.ops.mkldnn._linear_pointwise(rows, weight, None, name, [], algorithm), None
+
+
+class Int8Weight(NamedTuple):
+    """A weight in int8: laid out by oneDNN, with one float32 scale and one int32 zero an output channel."""
+
+    packed: Tensor
+    scale: Tensor
+    zero: Tensor
+
+
+class Int8Rows(NamedTuple):
+    """Rows in uint8: ``codes / 255 * scale`` if positive, else ``(codes - 128) / 127 * scale``; `scale` is (T, 1)."""
+
+    codes: Tensor
+    scale: Tensor
+    positive: bool
+
+
+class Int8Kernel:
+    """Products in int8: weights with one scale a channel, rows with one scale each, found as they come.
+
+    Sums are exact in int32.
+    """
+
+    def __init__(self, attention: torch.dtype) -> None:
+        self.attention = attention
+
+    def pack(self, weight: Tensor) -> Int8Weight:
+        """Round a weight to int8 and lay it out."""
+        weight = weight.float()
+        scale = weight.abs().amax(1).clamp(min=1e-30) / 127
+        codes = (weight / scale[:, None]).round_().to(torch.int8)
+        packed = torch.ops.onednn.qlinear_prepack(codes, [ROWS, weight.shape[1]])
+        return Int8Weight(packed, scale, torch.zeros(len(scale), dtype=torch.int32))
+
+    def rows(self, x: Tensor, scale: Tensor | None = None, positive: bool = False) -> Int8Rows:
+        """Round rows: numbers of both signs to -127..127 about 128, numbers of one sign to 0..255."""
+        x = x.float()
+        largest = (x if positive else x.abs()).amax(1, keepdim=True).clamp_(min=1e-30)
+        codes = x.mul_(torch.div(_POSITIVE if positive else _BOTH, largest))
+        if positive:
+            codes.sub_(128)
+        shifted = codes.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)  # adds 128; casts to uint8 are slow
+        return Int8Rows(shifted, largest if scale is None else largest.mul_(scale), positive)
+
+    def product(
+        self, rows: Int8Rows, weight: Int8Weight, activation: str | None = None, dtype: torch.dtype = torch.float32
+    ) -> Value:
+        """Return the product in float32; ``relu`` leaves the scale of the rows for later."""
+        relu = activation == "relu"
+        step, zero = (1 / 255, 0) if rows.positive else (1 / 127, 128)
+        found: Tensor = torch.ops.onednn.qlinear_pointwise(
+            rows.codes, step, zero, weight.packed, weight.scale, weight.zero,
+            None, 1.0, 0, dtype, "relu" if relu else "none", [], "",
+        )  # fmt: skip
+        if activation is None or relu:
+            return found, rows.scale
+        return ACTIVATIONS[activation](found.mul_(rows.scale)), None

@@ -1,0 +1,161 @@
+"""How fast a model is here: throughput, latency, memory, and the share of what matrix products alone reach."""
+
+from __future__ import annotations
+
+import random
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from instructor_embedding.engine import encode as pipeline
+from instructor_embedding.engine.backend import Backend
+from instructor_embedding.engine.kernels import FloatKernel, Int8Kernel, Kernel
+from instructor_embedding.instruction import Pair
+from instructor_embedding.model.t5 import T5Config
+from instructor_embedding.model.tokens import TextTokenizer
+
+_WORDS = """
+the of and a to in is for that with as on by it from at are this an be which or was not have has its can more one their
+new time we about into other some between than over after most also only these first under each model study water energy
+market results system people state data cell field group history small large river city music light question answer
+paper method trade court value health school theory species network surface language price
+""".split()  # noqa: SIM905 - a hundred words read better this way
+_INSTRUCTIONS = (
+    "Represent the Science title:",
+    "Represent the question for retrieving supporting documents:",
+    "Represent the Wikipedia document for retrieval:",
+    "Represent the sentence:",
+)
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What `measure` found; rates are medians of the rounds.
+
+    Parameters
+    ----------
+    texts, tokens : int
+        Size of the work.
+    texts_per_second, tokens_per_second : float
+    gflops : float
+        Products of real tokens, in 10^9 operations a second.
+    peak_gflops : float
+        The same for large products of this model's shapes alone, measured between the rounds.
+    latency_ms : float
+        Median time of one text, the first of the work.
+    latency_p95_ms : float
+    memory_mb : float
+        Peak resident memory of the process so far, in MiB.
+    """
+
+    texts: int
+    tokens: int
+    texts_per_second: float
+    tokens_per_second: float
+    gflops: float
+    peak_gflops: float
+    latency_ms: float
+    latency_p95_ms: float
+    memory_mb: float
+
+    @property
+    def share(self) -> float:
+        """Share of the matrix peak that was reached, 0 to 1."""
+        return self.gflops / self.peak_gflops
+
+
+def measure(
+    pairs: Sequence[Pair], tokens: TextTokenizer, backend: Backend, config: T5Config, precision: str, rounds: int = 3
+) -> Measures:
+    """Encode `pairs` several times and one of them many times.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        At least one; those that are equal are computed once, as always.
+    tokens, backend, config
+        Of the model.
+    precision : str
+        What the peak is measured in: ``"exact"`` (float32), ``"fast"`` or ``"int8"``.
+    rounds : int
+        Encodings of the whole work.
+    """
+    lengths = tokens.pack(list(dict.fromkeys(pairs))).lengths.astype(np.int64)
+    budget = pipeline.budget_of(32)
+    peak = _Peak(config, precision)
+    seconds, peaks = [], []
+    _encode(pairs[:64], tokens, backend, budget)
+    for _ in range(rounds):
+        peaks.append(peak.gflops())
+        seconds.append(_encode(pairs, tokens, backend, budget))
+    alone = sorted(_encode(pairs[:1], tokens, backend, budget) for _ in range(30))
+    taken, total = statistics.median(seconds), int(tokens.pack(pairs).lengths.sum())
+    return Measures(
+        texts=len(pairs),
+        tokens=total,
+        texts_per_second=len(pairs) / taken,
+        tokens_per_second=total / taken,
+        gflops=operations(config, lengths) / taken / 1e9,
+        peak_gflops=statistics.median(peaks),
+        latency_ms=statistics.median(alone) * 1000,
+        latency_p95_ms=alone[28] * 1000,
+        memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        / (1 << 20 if sys.platform == "darwin" else 1 << 10),
+    )
+
+
+def operations(config: T5Config, lengths: np.ndarray) -> float:
+    """Count the additions and multiplications of the encoder's products for texts of these `lengths` in tokens."""
+    inner = config.num_heads * config.d_kv
+    per_token = 4 * config.d_model * inner + (3 if config.gated else 2) * config.d_model * config.d_ff
+    squares = float((lengths.astype(float) ** 2).sum())
+    return 2.0 * config.num_layers * (float(lengths.sum()) * per_token + 2 * inner * squares)
+
+
+def built_in_texts(count: int, words: int, seed: int = 0) -> list[Pair]:
+    """Return pairs of random words, about `words` long with the spread of real texts, and different instructions."""
+    draw = random.Random(seed)
+    return [
+        Pair(
+            _INSTRUCTIONS[place % len(_INSTRUCTIONS)],
+            " ".join(draw.choices(_WORDS, k=max(1, round(draw.lognormvariate(0, 0.6) * words)))),
+        )
+        for place in range(count)
+    ]
+
+
+class _Peak:
+    """Products of a model's shapes, on 1024 rows, again and again."""
+
+    def __init__(self, config: T5Config, precision: str) -> None:
+        inner = config.num_heads * config.d_kv
+        self.shapes = [(config.d_model, 3 * inner), (config.d_model, config.d_ff), (config.d_ff, config.d_model)]
+        float_type = torch.float32 if precision == "exact" else torch.bfloat16
+        kernel: Kernel = Int8Kernel(torch.bfloat16) if precision == "int8" else FloatKernel(float_type)
+        self.kernel = kernel
+        with torch.inference_mode():
+            self.weights = [kernel.pack(torch.randn(wide, narrow)) for narrow, wide in self.shapes]
+            self.rows = [kernel.rows(torch.randn(1024, narrow)) for narrow, _ in self.shapes]
+
+    def gflops(self, seconds: float = 0.7) -> float:
+        """Return the rate over at least this many seconds."""
+        done, start = 0.0, time.perf_counter()
+        with torch.inference_mode():
+            while time.perf_counter() - start < seconds:
+                for (narrow, wide), rows, weight in zip(self.shapes, self.rows, self.weights, strict=True):
+                    self.kernel.product(rows, weight)
+                    done += 2 * 1024 * narrow * wide
+        return done / (time.perf_counter() - start) / 1e9
+
+
+def _encode(pairs: Sequence[Pair], tokens: TextTokenizer, backend: Backend, budget: int) -> float:
+    start = time.perf_counter()
+    for _ in pipeline.encode(pairs, tokens, backend, budget):
+        pass
+    return time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""Training data: sources to [instruction, text] triples."""

@@ -1,0 +1,191 @@
+"""Batches of one task each: record numbers, for one process or many.
+
+In-batch negatives of another task are told apart by the task alone, which teaches nothing, so a batch never mixes
+tasks (paper, section 2.3).
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from instructor_embedding.errors import InputError
+
+Numbers = NDArray[np.integer]
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """The batches of one epoch on one rank; ``for numbers in batches`` gives an int array of shape (size,) each.
+
+    Attributes
+    ----------
+    size : int
+        Records in each batch of this rank.
+    dropped : dict of int to int
+        Records of each task that are in no batch; empty where none were dropped.
+    """
+
+    size: int
+    dropped: dict[int, int]
+    _starts: Numbers = field(repr=False)
+    _order: Numbers | None = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[Numbers]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, index: int) -> Numbers:
+        """Return the record numbers of one batch, int64 of shape (size,)."""
+        start = int(self._starts[index])
+        if self._order is None:
+            return np.arange(start, start + self.size)
+        return np.array(self._order[start : start + self.size], np.int64)
+
+
+def homogeneous(
+    tasks: ArrayLike, size: int, *, seed: int = 42, epoch: int = 0, rank: int = 0, world: int = 1
+) -> Batches:
+    """Return shuffled batches of one task each: records are shuffled within tasks, then batches among each other.
+
+    Use it to train. At each step all ranks hold parts of one batch of ``size * world`` records of one task, so vectors
+    may be gathered across ranks as negatives. Each record is in one batch at most; of each task fewer than
+    ``size * world`` are left over, and `Batches.dropped` counts them.
+
+    Parameters
+    ----------
+    tasks : int array of shape (n,)
+        The task of each record, such as ``TripleFile.tasks``. Memory does not grow with n: what has n elements is kept
+        in a scratch file.
+    size : int
+        Records per batch and rank.
+    seed, epoch : int
+        The same two give the same batches on every rank.
+    rank, world : int
+        This process and how many there are.
+
+    Raises
+    ------
+    InputError
+        A number is out of range.
+
+    Examples
+    --------
+    >>> batches = homogeneous([0, 0, 1, 0, 1, 1, 1], size=2, seed=1)
+    >>> sorted(sorted(batch.tolist()) for batch in batches)[0], len(batches), batches.dropped
+    ([0, 3], 3, {0: 1})
+    """
+    numbers, whole = _checked(tasks, size, rank, world)
+    counts = _counts(numbers)
+    first = {task: int(start) for task, start in zip(counts, np.cumsum([0, *counts.values()]), strict=False)}
+    order = _grouped(numbers, first)
+    generator = np.random.default_rng([seed, epoch])
+    starts = []
+    for task, count in counts.items():
+        block = np.array(order[first[task] : first[task] + count])
+        generator.shuffle(block)
+        order[first[task] : first[task] + count] = block
+        starts.append(first[task] + whole * np.arange(count // whole))
+    joined = np.concatenate(starts) if starts else np.empty(0, np.int64)
+    generator.shuffle(joined)
+    dropped = {task: count % whole for task, count in counts.items() if count % whole}
+    return Batches(size, dropped, joined + rank * size, order)
+
+
+def original_windows(
+    tasks: ArrayLike, size: int, *, seed: int = 42, max_examples: int | None = None, rank: int = 0, world: int = 1
+) -> Batches:
+    """Return the batches that the original's ``train.py`` forms, in its order.
+
+    Use it to repeat a training of the original; it drops more than `homogeneous` and never shuffles records. The file
+    is cut into windows of ``size * world`` records in order; a window that holds two tasks or is short is dropped; the
+    windows are shuffled once with ``random.seed(seed)``, and every epoch has the same order.
+
+    Parameters
+    ----------
+    tasks : int array of shape (n,)
+    size : int
+        ``per_device_train_batch_size``.
+    seed : int
+        ``--seed``.
+    max_examples : int, optional
+        ``--max_examples``: keep the first ``max_examples // (size * world)`` windows after the shuffle.
+    rank, world : int
+        `world` is the original's number of GPUs; each rank takes its part of every window.
+
+    Raises
+    ------
+    InputError
+        A number is out of range.
+    """
+    numbers, whole = _checked(tasks, size, rank, world)
+    if max_examples is not None and max_examples < whole:
+        raise InputError(f"max_examples={max_examples} is less than one batch of {whole} records")
+    count = len(numbers) // whole
+    step = max(1, _CHUNK // whole)
+    kept: list[int] = []
+    dropped: Counter[int] = Counter(np.asarray(numbers[count * whole :]).tolist())
+    for first in range(0, count, step):
+        block = np.asarray(numbers[first * whole : min(first + step, count) * whole]).reshape(-1, whole)
+        mixed = (block != block[:, :1]).any(axis=1)
+        kept += ((first + np.flatnonzero(~mixed)) * whole).tolist()
+        dropped.update(block[mixed].ravel().tolist())
+    random.Random(seed).shuffle(kept)
+    if max_examples is not None:
+        dropped.update({int(numbers[start]): 0 for start in kept[max_examples // whole :]})
+        for start in kept[max_examples // whole :]:
+            dropped[int(numbers[start])] += whole
+        kept = kept[: max_examples // whole]
+    return Batches(size, dict(dropped), np.array(kept, np.int64) + rank * size, None)
+
+
+def _checked(tasks: ArrayLike, size: int, rank: int, world: int) -> tuple[Numbers, int]:
+    # asanyarray keeps a memory map a memory map
+    numbers = np.asanyarray(tasks)
+    if numbers.ndim != 1 or not (np.issubdtype(numbers.dtype, np.integer) or len(numbers) == 0):
+        raise InputError(f"tasks must be whole numbers of shape (n,), got {numbers.dtype} of shape {numbers.shape}")
+    for name, value in (("size", size), ("world", world)):
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
+    if not isinstance(rank, int) or not 0 <= rank < world:
+        raise InputError(f"rank must be from 0 to world - 1 = {world - 1}, got {rank!r}")
+    return numbers, size * world
+
+
+def _counts(tasks: Numbers) -> dict[int, int]:
+    """Count the records of each task; tasks in rising order."""
+    counts: Counter[int] = Counter()
+    for first in range(0, len(tasks), _CHUNK):
+        found, times = np.unique(tasks[first : first + _CHUNK], return_counts=True)
+        counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
+    return dict(sorted(counts.items()))
+
+
+def _grouped(tasks: Numbers, first: dict[int, int]) -> Numbers:
+    """Return the record numbers grouped by task, those of a task in order; `first` is where each group begins."""
+    order = _scratch(len(tasks))
+    cursor = dict(first)
+    for base in range(0, len(tasks), _CHUNK):
+        part = np.asarray(tasks[base : base + _CHUNK])
+        places = np.argsort(part, kind="stable")
+        found, starts = np.unique(part[places], return_index=True)
+        for task, group in zip(found.tolist(), np.split(places, starts[1:]), strict=True):
+            order[cursor[task] : cursor[task] + len(group)] = base + group
+            cursor[task] += len(group)
+    return order
+
+
+def _scratch(count: int) -> Numbers:
+    """Return an array of `count` record numbers: in memory if short, else in a file that goes with it."""
+    if count <= _CHUNK:
+        return np.empty(count, np.int64)
+    return np.memmap(tempfile.TemporaryFile(), np.int64, shape=(count,))

@@ -1,0 +1,20 @@
+"""What every source reader yields: a text, one that matches it, and perhaps one that does not."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Relation(NamedTuple):
+    """Two texts that match.
+
+    Attributes
+    ----------
+    query, pos : str
+    neg : str
+        A text that does not match, where the source has one, else ``""``: it is to be mined.
+    """
+
+    query: str
+    pos: str
+    neg: str = ""

@@ -1,0 +1,104 @@
+"""The graph on ONNX Runtime and OpenVINO: the vectors of torch, kept on disk by fingerprint."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from instructor_embedding import INSTRUCTOR, InputError, MissingExtraError, as_pairs
+from instructor_embedding.engine import exported
+from instructor_embedding.engine.torch_cpu import bfloat16_is_native
+
+pytest.importorskip("onnx", reason="onnx is not installed")
+LIBRARY = {"onnx": "onnxruntime", "openvino": "openvino"}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("kind", ["relu", "gated", "wide"])
+@pytest.mark.parametrize("name", LIBRARY)
+def test_equals_torch(name, kind, folders, models, inputs):
+    pytest.importorskip(LIBRARY[name])
+    model = INSTRUCTOR(folders[kind], device="cpu", backend=name)
+    expected = models[kind].encode(inputs["pairs"], truncate="quiet")
+    np.testing.assert_allclose(model.encode(inputs["pairs"], truncate="quiet"), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "precision"), [("onnx", "int8"), ("openvino", "fast")])
+def test_other_precisions_are_near(name, precision, folders, models, inputs):
+    pytest.importorskip(LIBRARY[name])
+    if precision == "fast" and not bfloat16_is_native():
+        pytest.skip("this CPU has no bfloat16")
+    model = INSTRUCTOR(folders["relu"], device="cpu", backend=name, precision=precision)
+    expected = models["relu"].encode(inputs["pairs"], truncate="quiet")
+    assert 0.99 < (model.encode(inputs["pairs"], truncate="quiet") * expected).sum(1).min() < 1 - 1e-7
+
+
+def test_graph_is_kept_and_follows_the_weights(folders, tmp_path):
+    pytest.importorskip("onnxruntime")
+    INSTRUCTOR(folders["relu"], device="cpu").save(tmp_path / "model")
+    model = INSTRUCTOR(tmp_path / "model", device="cpu", backend="onnx")
+    before = model.encode(["A text."])
+    written = list((tmp_path / "model" / "onnx").glob("*.onnx"))
+    assert len(written) == 1
+    stamp = written[0].stat().st_mtime_ns
+    INSTRUCTOR(tmp_path / "model", device="cpu", backend="onnx").encode(["A text."])
+    assert written[0].stat().st_mtime_ns == stamp
+    model.encoder.embedding.weight.data.mul_(1.5)
+    assert np.abs(model.encode(["A text."]) - before).max() > 1e-4
+    assert len(list((tmp_path / "model" / "onnx").glob("*.onnx"))) == 2
+    assert INSTRUCTOR(tmp_path / "model", device="cpu").encode(["A text."]) == pytest.approx(before, abs=1e-6)
+
+
+def test_a_folder_that_cannot_be_written(folders, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    INSTRUCTOR(folders["relu"], device="cpu").save(tmp_path / "model")
+    (tmp_path / "model" / "onnx").write_text("a file in the way")
+    model = INSTRUCTOR(tmp_path / "model", device="cpu", backend="onnx")
+    assert model.encode(["A text."]).shape == (1, 48)
+    assert len(list((tmp_path / "cache" / "instructor_embedding" / "onnx").glob("*.onnx"))) == 1
+
+
+def test_auto_says_what_it_took(folders, models, caplog):
+    with caplog.at_level("INFO", "instructor_embedding"):
+        model = INSTRUCTOR(folders["relu"], device="cpu", backend="auto")
+        vectors = model.encode(["A text."])
+    assert caplog.messages[0].startswith("backend='auto' takes ")
+    assert "torch" in caplog.messages[0]
+    np.testing.assert_allclose(vectors, models["relu"].encode(["A text."]), atol=1e-6)
+    assert model.backend is model.backend
+
+
+def test_refusals(folders, monkeypatch):
+    with pytest.raises(InputError, match="backend='onx' is unknown; did you mean 'onnx'"):
+        INSTRUCTOR(folders["relu"], backend="onx")
+    with pytest.raises(InputError, match="does not compute with precision='fast'; it knows: exact, int8"):
+        INSTRUCTOR(folders["relu"], backend="onnx", precision="fast")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"pip install \"instructor-embedding\[onnx\]\""):
+        INSTRUCTOR(folders["relu"], device="cpu", backend="onnx").encode(["A text."])
+
+
+def test_runs_without_torch(folders, models, tmp_path):
+    """The files stand alone: ONNX Runtime and numpy are enough."""
+    pytest.importorskip("onnxruntime")
+    model = models["relu"]
+    path = exported.graph_of(model.encoder, model.head, tmp_path)
+    batch = model.tokens.pack(as_pairs(model_pairs()))
+    np.savez(tmp_path / "inputs.npz", **exported._inputs(batch))
+    code = (
+        "import sys, numpy as np, onnxruntime\n"
+        f"inputs = dict(np.load({str(tmp_path / 'inputs.npz')!r}))\n"
+        f"np.save({str(tmp_path / 'out.npy')!r}, onnxruntime.InferenceSession({str(path)!r}).run(None, inputs)[0])\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), model.encode(model_pairs()), atol=1e-6)
+
+
+def model_pairs():
+    return [["Represent the text:", "One."], ["Represent:", "Another text, longer."], ["", "No instruction."]]

@@ -1,0 +1,93 @@
+"""Mining on sets worked out by hand, with dense and sparse vectors."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instructor_embedding.medi import mine
+from instructor_embedding.medi.lexical import Lexical
+
+sparse = pytest.importorskip("scipy.sparse")
+
+
+def turned(*degrees):
+    """Vectors of length 1 in the plane: the cosine is that of the difference."""
+    radians = np.radians(degrees)
+    return np.stack([np.cos(radians), np.sin(radians)], 1).astype(np.float32)
+
+
+FORMS = pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+
+
+@FORMS
+def test_classification(form):
+    #                   a0  a1   b2  b3   a4   c5
+    vectors = form(turned(0, 10, 12, 40, 50, 170))
+    positives, negatives = mine.classification(vectors, ["a", "a", "b", "b", "a", "c"])
+    assert positives.tolist() == [1, 0, 3, 2, 1, -1]
+    assert negatives.tolist() == [2, 2, 1, 4, 3, 4]
+
+
+def test_classification_of_one_label():
+    positives, negatives = mine.classification(turned(0, 10, 30), ["a"] * 3)
+    assert positives.tolist() == [1, 0, 1]
+    assert negatives.tolist() == [-1, -1, -1]
+
+
+@FORMS
+def test_generation(form):
+    inputs, outputs = form(turned(0, 5, 10, 90)), form(turned(0, 90, 5, 0))
+    positives, negatives = mine.generation(inputs, outputs)
+    # 0 and 2 are near in both; 0 and 1 in the input alone; 3 and 0, a little less 3 and 2, in the output alone
+    assert positives.tolist() == [2, 2, 0, 2]
+    assert negatives.tolist() == [1, 0, 1, 1]
+
+
+@FORMS
+def test_hard_negatives(form):
+    queries = turned(0, 0, 60, 120)
+    positives = turned(10, 20, 70, 130)
+    queries_and_ids = form(queries), form(positives), [0, 0, 2, 3], [10, 11, 12, 13]
+    # 0 and 1 are the same query, so neither positive may be the other's negative
+    assert mine.hard_negatives(*queries_and_ids, same=0.99).tolist() == [2, 2, 1, 2]
+
+
+def test_guard_against_false_negatives():
+    queries, positives = turned(0, 40, 80), turned(20, 21, 60)
+    ids = ([0, 1, 2], [10, 11, 12])
+    # text 1 is almost the positive of query 0, so it is passed over
+    assert mine.hard_negatives(queries, positives, *ids, same=0.9)[0] == 2
+    assert mine.hard_negatives(queries, positives, *ids, same=1.0, guard=1.0)[0] == 1
+    # nearer to the query than its own positive: taken only where nothing else is left
+    assert mine.hard_negatives(turned(0, 90), turned(40, 5), [0, 1], [10, 11], same=0.9)[0] == 1
+
+
+def test_no_candidates():
+    same = mine.hard_negatives(turned(0, 0), turned(0, 0), [0, 0], [1, 1])
+    assert same.tolist() == [-1, -1]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 30), st.integers(1, 40), st.integers(1, 12), st.integers(1, 200), st.integers(0, 9))
+def test_nearest_is_exact_whatever_the_blocks(queries, corpus, count, block, seed):
+    random = np.random.RandomState(seed)
+    a, b = (random.randn(size, 4).astype(np.float32) for size in (queries, corpus))
+    old, mine.BLOCK = mine.BLOCK, block
+    try:
+        found = list(mine.nearest(a, b, count))
+    finally:
+        mine.BLOCK = old
+    assert np.concatenate([rows for rows, _, _ in found]).tolist() == list(range(queries))
+    scores = np.concatenate([part for _, _, part in found])
+    expected = -np.sort(-(a @ b.T), axis=1)[:, :count]
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+def test_lexical_vectors():
+    pytest.importorskip("sklearn")
+    vectors = Lexical().encode(["A red cat", "a cat", "the dog", "!!"])
+    cosines = (vectors @ vectors.T).toarray()
+    assert cosines[0, 1] > 0.5 > cosines[0, 2] == 0
+    assert cosines[3].tolist() == [0, 0, 0, 0]
+    assert Lexical().encode(["?", "!"]).shape[0] == 2

@@ -1,0 +1,185 @@
+"""Readers of source formats: what they yield, and what they say of broken files."""
+
+import gzip
+import json
+
+import pytest
+
+from instructor_embedding import InputError
+from instructor_embedding.medi import kilt, medmcqa, pairs, squad, super_ni
+from instructor_embedding.medi.instructions import KINDS, KNOWN, WORDINGS, Facts, known, of_task, sides
+from instructor_embedding.medi.relation import Relation
+from instructor_embedding.medi.source import sources
+
+
+def lines(path, *records):
+    path.write_text("\n".join(json.dumps(record) for record in records), encoding="utf-8")
+    return path
+
+
+def test_pairs(tmp_path):
+    path = lines(
+        tmp_path / "x.jsonl",
+        ["a", "b"],
+        ["a ", "b", "c"],
+        {"set": ["d", "e", "f"]},
+        {"query": "q", "pos": ["p", "r"], "neg": ["n"]},
+        {"query": "q", "pos": "p"},
+    )
+    assert list(pairs.read(path)) == [
+        Relation("a", "b"),
+        Relation("a", "b", "c"),
+        Relation("d", "e"),
+        Relation("e", "f"),
+        Relation("q", "p", "n"),
+        Relation("q", "r", "n"),
+        Relation("q", "p"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [["a"], ["a", 3], ["a", ""], "a", 3, None, {"set": ["a"]}, {"set": "ab"}, {"query": "q"}, {"query": 1, "pos": "p"}],
+)
+def test_broken_pairs(record, tmp_path):
+    path = lines(tmp_path / "x.jsonl", ["a", "b"], record)
+    with pytest.raises(InputError, match=r"x\.jsonl, line 2"):
+        list(pairs.read(path))
+    rejects = []
+    assert list(pairs.read(path, rejects.append)) == [Relation("a", "b")]
+    assert rejects[0].place == "line 2"
+
+
+MEDMCQA = {"question": "Which?", "opa": "one", "opb": "two", "opc": "three", "opd": "four", "cop": 2, "exp": None}
+
+
+def test_medmcqa(tmp_path):
+    last = {**MEDMCQA, "cop": 4, "exp": "As four is right."}
+    path = lines(tmp_path / "medmcqa.jsonl", MEDMCQA, last)
+    assert list(medmcqa.read(path)) == [
+        Relation("Which?", "two", "three"),
+        Relation("Which?", "four. As four is right.", "one"),
+    ]
+    for wrong in ({"cop": 0}, {"cop": 5}, {"cop": "1"}, {"opa": None}, {"question": " "}):
+        field = next(iter(wrong))
+        with pytest.raises(InputError, match=f"line 1: {field} is"):
+            list(medmcqa.read(lines(tmp_path / "x.jsonl", MEDMCQA | wrong)))
+
+
+def test_squad(tmp_path):
+    questions = [{"question": "Who?"}, {"question": "When?", "is_impossible": True}]
+    content = {"data": [{"paragraphs": [{"context": " It was she. ", "qas": questions}]}]}
+    (tmp_path / "x.json.gz").write_bytes(gzip.compress(json.dumps(content).encode()))
+    assert list(squad.read(tmp_path / "x.json.gz")) == [Relation("Who?", "It was she.")]
+    with pytest.raises(InputError, match="not in SQuAD's form"):
+        list(squad.read(lines(tmp_path / "y.json", {"data": 3})))
+
+
+def test_kilt(tmp_path):
+    record = {
+        "id": "1",
+        "input": "who sang it",
+        "output": [
+            {"answer": "She"},
+            {"provenance": [{"wikipedia_id": "7", "title": "Song", "start_paragraph_id": 1, "end_paragraph_id": 2}]},
+            {"provenance": [{"wikipedia_id": "8", "title": "Other", "section": "Section::::Life."}]},
+        ],
+    }
+    path = lines(tmp_path / "nq-train-kilt.jsonl", record)
+    assert list(kilt.read(path)) == [Relation("who sang it", "Song"), Relation("who sang it", "Other: Life")]
+    page = {"wikipedia_id": "7", "wikipedia_title": "Song", "text": ["Song", "She sang it.", "Often.", "More."]}
+    knowledge = json.dumps(page) + "\n" + json.dumps({**page, "wikipedia_id": "9"})
+    (tmp_path / "kilt_knowledgesource.json").write_text(knowledge)
+    assert next(kilt.read(path)) == Relation("who sang it", "She sang it. Often.")
+    for wrong in ({"input": ""}, {"output": 3}, {"output": [{"provenance": 3}]}, {"output": ["text"]}):
+        with pytest.raises(InputError, match="line 1"):
+            list(kilt.read(lines(tmp_path / "x.jsonl", record | wrong)))
+
+
+def test_super_ni_in_its_three_schemas(tmp_path):
+    instances = [{"input": f"text {n}", "output": [("yes", "no")[n % 2]]} for n in range(20)]
+    new = {
+        "task_name": "task1_imdb_classification",
+        "Definition": ["Say whether."],
+        "Categories": ["Sentiment Analysis"],
+        "Domains": ["Reviews -> Movies"],
+        "Instances": [*instances, instances[0], {"input": "", "output": ["yes"]}],
+    }
+    old = {
+        "task_name": "subtask2_drop_answer_generation",
+        "Definition": "Answer.",
+        "Examples": {},
+        "Instances": [{"input": f"q{n}", "output": f"a{n}"} for n in range(9)],
+    }
+    first, second = super_ni.read(lines(tmp_path / "tasks.jsonl", new, old))
+    assert len(first.inputs) == 20
+    assert first.is_classification
+    assert not second.is_classification
+    assert second.outputs[8] == "a8"
+    assert first.facts == Facts("Movies", "sentiment analysis input", "imdb classification", "task")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "task9_x.json").write_text(json.dumps({k: v for k, v in new.items() if k != "task_name"}))
+    assert next(super_ni.read(tmp_path / "folder")).name == "task9_x"
+    for wrong in ({"Instances": 3}, {"Instances": ["x"]}, {"task_name": ""}):
+        with pytest.raises(InputError, match="line 1"):
+            list(super_ni.read(lines(tmp_path / "x.jsonl", new | wrong)))
+
+
+def test_instructions():
+    assert sides(Facts("web", "question", "answer", "question answering"), 1) == (
+        "Represent the web question for retrieving a supporting answer: ",
+        "Represent the web answer for being retrieved: ",
+    )
+    query, document = sides(Facts("Quora", "question", "question", "duplicate"))
+    assert query == document == "Represent the Quora question for retrieving duplicates: "
+    assert sides(Facts("", "tweet", "emoji", "label"))[0] == "Represent the tweet for classification by emoji: "
+    for kind in KINDS:
+        wordings = {sides(Facts("law", "question", "answer", kind), wording) for wording in range(WORDINGS)}
+        assert len(wordings) == WORDINGS
+        assert all(side.startswith("Represent the law ") for pair in wordings for side in pair)
+    with pytest.raises(InputError, match="did you mean 'label'"):
+        sides(Facts("", "a", "b", "labels"))
+
+
+def test_known_sources():
+    assert known("gooaq_pairs").query == "question"
+    assert known("alLnli") is KNOWN["AllNLI"]
+    assert all(facts.kind in KINDS for facts in KNOWN.values())
+    with pytest.raises(InputError, match=r"no facts for the source 'gooaq_pair'; did you mean 'gooaq_pairs'"):
+        known("gooaq_pair")
+
+
+def test_task_without_metadata():
+    assert of_task("task7", [], []).query == "input"
+    assert sides(of_task("task12_a_b-c", ["X -> Y"], ["Miscellaneous"]))[0] == "Represent the x input for a b c: "
+
+
+def test_sources(tmp_path):
+    lines(tmp_path / "quora_duplicates.jsonl", ["a", "b"])
+    (tmp_path / "super_ni").mkdir()
+    lines(tmp_path / "super_ni" / "tasks.jsonl", {})
+    (tmp_path / "task7_x.json").write_text("{}")
+    lines(tmp_path / "mine.jsonl", ["a", "b"])
+    with pytest.raises(InputError, match="no facts for the source 'mine'"):
+        sources(tmp_path)
+    entry = {
+        "file": "mine.jsonl",
+        "domain": "law (cases)",
+        "text_types": ["case"],
+        "kind": "duplicate",
+        "licence": "CC0",
+    }
+    (tmp_path / "SOURCES.json").write_text(json.dumps({"pairs": [entry]}))
+    found = {source.name: source for source in sources(tmp_path)}
+    assert list(found) == ["mine", "quora_duplicates", "task7_x", "tasks"]
+    assert found["mine"].facts == Facts("law", "case", "case", "duplicate")
+    assert found["mine"].licence == "CC0"
+    assert found["tasks"].facts is found["task7_x"].facts is None
+    (tmp_path / "SOURCES.json").write_text(json.dumps({"pairs": [{"file": "mine.jsonl"}]}))
+    with pytest.raises(InputError, match=r"lacks 'text_types' for mine\.jsonl"):
+        sources(tmp_path)
+    (tmp_path / "SOURCES.json").write_text("[")
+    with pytest.raises(InputError, match="is no catalog"):
+        sources(tmp_path)
+    with pytest.raises(InputError, match="is no folder"):
+        sources(tmp_path / "nothing")
