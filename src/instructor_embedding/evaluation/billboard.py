@@ -21,6 +21,7 @@ import numpy as np
 
 from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.evaluation import fingerprint
+from instructor_embedding.evaluation.correlation import pearson, spearman
 from instructor_embedding.evaluation.encoder import Encoder, PairEncoder
 from instructor_embedding.evaluation.instructions import Instructions
 from instructor_embedding.evaluation.score import Clock, Results, Score
@@ -174,8 +175,8 @@ def evaluate(
         [[places[text] for text in refs] for refs in data.references],
     )
     human = np.array(data.human)
-    circumstances = clock.circumstances({"spearman": _pearson(_ranks(cosines), _ranks(human))})
-    value = round(100 * _pearson(cosines, human), 4)
+    circumstances = clock.circumstances({"spearman": spearman(cosines, human)})
+    value = round(100 * pearson(cosines, human), 4)
     score = Score(data.task, "pearson", value, len(human), config | circumstances)
     results.add(score)
     return score
@@ -197,20 +198,6 @@ def best_cosines(vectors: Float32, hypotheses: Sequence[int], references: Sequen
     rows = vectors / np.where(lengths > 0, lengths, 1)
     pairs = zip(hypotheses, references, strict=True)
     return np.array([(rows[refs] @ rows[text]).max() for text, refs in pairs], np.float64)
-
-
-def _pearson(a: Any, b: Any) -> float:
-    """Return the correlation, 0 where one side never changes."""
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
-
-
-def _ranks(values: Any) -> Any:
-    """Return ranks, ties with their mean."""
-    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[where]
 
 
 def _find(root: Path, task: str, name: str) -> Path:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.evaluation import local_tasks
+from instructor_embedding.evaluation.correlation import spearman
 from instructor_embedding.evaluation.encoder import Encoder, PairEncoder
 from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Float32
@@ -67,6 +72,26 @@ class Labeled:
     first: list[str]
     second: list[str]
     target: list[Any]
+
+
+def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Return the rows of a jsonl, jsonl.gz, parquet, csv or tsv file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, or broken.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"cannot read {file}: there is no such file")
+    try:
+        if file.suffix in (".csv", ".tsv"):
+            with file.open(encoding="utf-8-sig", newline="") as stream:
+                return list(csv.DictReader(stream, delimiter="," if file.suffix == ".csv" else "\t"))
+        return local_tasks.rows(file)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text (byte {error.start}); convert it first") from None
 
 
 def labeled(rows: Sequence[Mapping[str, Any]]) -> Labeled:
@@ -128,12 +153,7 @@ def compare(
     InputError
         There are fewer than two candidates, or another number of document instructions.
     """
-    if len(set(candidates)) < 2 or len(set(candidates)) < len(candidates):
-        raise InputError(f"give two or more different instructions, got {list(candidates)!r}")
-    if documents and data.metric != "reciprocal_rank":
-        raise InputError("document instructions are for rows with query and document")
-    if len(documents) not in (0, 1, len(candidates)):
-        raise InputError(f"there are {len(documents)} document instructions for {len(candidates)} candidates")
+    check(data, candidates, documents)
     others = list(documents) * len(candidates) if len(documents) == 1 else list(documents) or list(candidates)
     encoder = model if isinstance(model, Encoder) else Encoder(model)
     items = [_items(encoder, data, first, second) for first, second in zip(candidates, others, strict=True)]
@@ -142,6 +162,16 @@ def compare(
     picks = [np.arange(size), *(rng.integers(0, size, size) for _ in range(draws))]
     table = np.array([[_value(data, each, pick) for pick in picks] for each in items])
     return _trials(candidates, table)
+
+
+def check(data: Labeled, candidates: Sequence[str], documents: Sequence[str]) -> None:
+    """Raise InputError where `compare` cannot compare these."""
+    if len(set(candidates)) < 2 or len(set(candidates)) < len(candidates):
+        raise InputError(f"give two or more different instructions, got {list(candidates)!r}")
+    if documents and data.metric != "reciprocal_rank":
+        raise InputError("document instructions are for rows with query and document")
+    if len(documents) not in (0, 1, len(candidates)):
+        raise InputError(f"there are {len(documents)} document instructions for {len(candidates)} candidates")
 
 
 def _trials(candidates: Sequence[str], table: Any) -> list[Trial]:
@@ -181,17 +211,7 @@ def _value(data: Labeled, items: Any, pick: Any) -> float:
     """Return the metric over some rows."""
     if data.metric != "spearman":
         return float(items[pick].mean())
-    target = np.array(data.target)[pick]
-    if np.ptp(items[pick]) == 0 or np.ptp(target) == 0:
-        return 0.0
-    return float(np.corrcoef(ranks(items[pick]), ranks(target))[0, 1])
-
-
-def ranks(values: Any) -> Any:
-    """Return the ranks of some numbers, ties with their mean, float64 of shape (n,)."""
-    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2)[where]
+    return spearman(items[pick], np.array(data.target)[pick])
 
 
 def _scaled(vectors: Float32) -> Any:

@@ -130,6 +130,26 @@ def task_named(name: str) -> PromptTask:
     return TASKS[name]
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return the names of the tasks whose files are in a folder.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    found = [name for name, task in TASKS.items() if not missing_files(task, folder)]
+    if not found:
+        raise InputError(f"{folder} has the files of no task; docs/evaluation.md says what they are")
+    return found
+
+
+def texts(names: Sequence[str], folder: Path, seed: int) -> list[str]:
+    """Return all texts that the evaluation of some tasks embeds."""
+    drawn = [draw(task_named(name), folder, seed) for name in names]
+    return [example.text for pool, items, _ in drawn for example in (*pool, *items)]
+
+
 def missing_files(task: PromptTask, folder: Path) -> list[str]:
     """Return the files of a task that are not in the folder, plain or gzipped."""
     return [name for name in task.files if _existing(folder / name) is None]

@@ -52,8 +52,7 @@ def instruction(variant: str, task: str, category: str, side: str = "text", mode
     >>> instruction("simple", "HotpotQA", "Retrieval", "query")
     'Wikipedia question: '
     """
-    if variant not in VARIANTS:
-        raise InputError(f"variant={variant!r} is unknown{nearest(variant, VARIANTS)}; known: {', '.join(VARIANTS)}")
+    check([variant])
     detailed = Instructions(model=model).choose(task, category, side).instruction
     if variant == "none":
         return ""
@@ -66,6 +65,15 @@ def instruction(variant: str, task: str, category: str, side: str = "text", mode
         return f"{what}: "
     template = _PARAPHRASES[int(variant.rpartition(" ")[2]) - 1]
     return template.format(what=what, objective=objective or category.lower())
+
+
+def check(variants: Iterable[str]) -> None:
+    """Raise InputError for a variant that is not in ``VARIANTS``."""
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise InputError(
+                f"variant={variant!r} is unknown{nearest(variant, VARIANTS)}; known: {', '.join(VARIANTS)}"
+            )
 
 
 def evaluate(
@@ -111,7 +119,7 @@ def evaluate(
 
 def variant_of(score: Score) -> str:
     """Return which variant a score of `evaluate` was made with."""
-    return next(iter(score.config["sources"].values())).partition(" (")[0]
+    return str(next(iter(score.config["sources"].values()))).partition(" (")[0]
 
 
 def summary(scores: Sequence[Score]) -> list[dict[str, Any]]:
