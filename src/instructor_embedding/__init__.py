@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from instructor_embedding.instruction import Instruction, Pair, as_pairs
     from instructor_embedding.instructor import INSTRUCTOR
+    from instructor_embedding.quantization.weights import quantize
 
 _HOME = {
     "INSTRUCTOR": "instructor",
@@ -43,6 +44,7 @@ _HOME = {
     "VectorError": "errors",
     "WorkerError": "errors",
     "Workers": "engine.workers",
+    "quantize": "quantization.weights",
 }
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "WorkerError",
     "Workers",
     "as_pairs",
+    "quantize",
 ]
 
 

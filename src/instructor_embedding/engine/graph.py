@@ -17,6 +17,7 @@ from torch import Tensor
 
 from instructor_embedding.extras import need
 from instructor_embedding.model.pooling import Dense, Head
+from instructor_embedding.model.quantized import weight_of
 from instructor_embedding.model.t5 import Block, RMSNorm, T5Encoder
 
 OPSET = 17
@@ -76,27 +77,25 @@ def _encode(graph: _Graph, encoder: T5Encoder) -> str:
     """Add the encoder; returns the name of its states (n, L, D)."""
     heads = encoder.config.num_heads
     bias = _bias(graph, encoder)
-    hidden = graph("Gather", encoder.embedding.weight, "input_ids")
+    hidden = graph("Gather", weight_of(encoder.embedding), "input_ids")
     for module in encoder.blocks:
         block = cast(Block, module)
         x = _norm(graph, hidden, block.attention_norm)
         layer = block.attention
-        query, key, value = (
-            _split(graph, _linear(graph, x, part.weight), heads) for part in (layer.q, layer.k, layer.v)
-        )
+        query, key, value = (_split(graph, _linear(graph, x, part), heads) for part in (layer.q, layer.k, layer.v))
         scores = graph("Add", graph("MatMul", query, graph("Transpose", key, perm=[0, 1, 3, 2])), bias)
         mixed = graph("Transpose", graph("MatMul", graph("Softmax", scores, axis=-1), value), perm=[0, 2, 1, 3])
         mixed = graph("Reshape", mixed, [0, 0, heads * encoder.config.d_kv])
-        hidden = graph("Add", hidden, _linear(graph, mixed, layer.o.weight))
+        hidden = graph("Add", hidden, _linear(graph, mixed, layer.o))
         x = _norm(graph, hidden, block.feed_forward_norm)
         inner = block.feed_forward
         activate = _ACTIVATIONS[inner.activation]
         if inner.gated:
-            gate = activate(graph, _linear(graph, x, inner.wi_0.weight))
-            x = graph("Mul", gate, _linear(graph, x, inner.wi_1.weight))
+            gate = activate(graph, _linear(graph, x, inner.wi_0))
+            x = graph("Mul", gate, _linear(graph, x, inner.wi_1))
         else:
-            x = activate(graph, _linear(graph, x, inner.wi.weight))
-        hidden = graph("Add", hidden, _linear(graph, x, inner.wo.weight))
+            x = activate(graph, _linear(graph, x, inner.wi))
+        hidden = graph("Add", hidden, _linear(graph, x, inner.wo))
     return _norm(graph, hidden, encoder.final_norm)
 
 
@@ -129,7 +128,7 @@ def _pool(graph: _Graph, states: str, head: Head) -> None:
     found = graph("Div", total, graph("ReduceSum", kept, [1], keepdims=1))
     for module in head.dense:
         dense = cast(Dense, module)
-        found = _linear(graph, found, dense.linear.weight)
+        found = _linear(graph, found, dense.linear)
         if dense.linear.bias is not None:
             found = graph("Add", found, dense.linear.bias)
         activate = _ACTIVATIONS[type(dense.activation).__name__.lower()]
@@ -139,8 +138,8 @@ def _pool(graph: _Graph, states: str, head: Head) -> None:
     graph("Identity", found, name=OUTPUT)
 
 
-def _linear(graph: _Graph, x: str, weight: Tensor) -> str:
-    return graph("MatMul", x, weight.T)
+def _linear(graph: _Graph, x: str, layer: Any) -> str:
+    return graph("MatMul", x, weight_of(layer).T)
 
 
 def _split(graph: _Graph, x: str, heads: int) -> str:
