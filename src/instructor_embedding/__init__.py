@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from instructor_embedding.engine.export import export
     from instructor_embedding.engine.workers import Workers
     from instructor_embedding.errors import (
         CheckpointError,
@@ -44,6 +45,7 @@ _HOME = {
     "VectorError": "errors",
     "WorkerError": "errors",
     "Workers": "engine.workers",
+    "export": "engine.export",
     "quantize": "quantization.weights",
 }
 
@@ -63,6 +65,7 @@ __all__ = [
     "WorkerError",
     "Workers",
     "as_pairs",
+    "export",
     "quantize",
 ]
 

@@ -51,7 +51,6 @@ class Graph:
     def __init__(self, onnx: Any, form: str) -> None:
         self.onnx = onnx
         self.form = form
-        self.rounded: dict[str, tuple[str, str]] = {}  # value -> its codes in 8 bits and their step
         self.nodes: list[Any] = []
         self.weights: dict[str, Any] = {}
 
