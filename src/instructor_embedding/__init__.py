@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     )
     from instructor_embedding.instruction import Instruction, Pair, as_pairs
     from instructor_embedding.instructor import INSTRUCTOR
+    from instructor_embedding.quantization.search import rescore, search_codes
+    from instructor_embedding.quantization.vectors import VectorQuantizer, truncated
     from instructor_embedding.quantization.weights import quantize
 
 _HOME = {
@@ -45,8 +47,12 @@ _HOME = {
     "VectorError": "errors",
     "WorkerError": "errors",
     "Workers": "engine.workers",
+    "VectorQuantizer": "quantization.vectors",
     "export": "engine.export",
     "quantize": "quantization.weights",
+    "rescore": "quantization.search",
+    "search_codes": "quantization.search",
+    "truncated": "quantization.vectors",
 }
 
 __all__ = [
@@ -62,11 +68,15 @@ __all__ = [
     "TruncationError",
     "TruncationWarning",
     "VectorError",
+    "VectorQuantizer",
     "WorkerError",
     "Workers",
     "as_pairs",
     "export",
     "quantize",
+    "rescore",
+    "search_codes",
+    "truncated",
 ]
 
 
