@@ -32,7 +32,7 @@ def encode(
     device: options.Device = None,
     dtype: options.Dtype = "float32",
     backend: options.Backend = "torch",
-    precision: options.Precision = "exact",
+    precision: options.Precision = None,
     as_json: options.Json = False,
 ) -> None:
     """Encode texts, one vector a row.

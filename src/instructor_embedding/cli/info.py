@@ -15,6 +15,8 @@ def info(
     as_json: options.Json = False,
 ) -> None:
     """Print a model's shape, limits and size."""
+    from instructor_embedding.model.quantized import kinds, parameters
+
     embedder = options.load(model, "cpu", "float32")
     config, tokens = embedder.encoder.config, embedder.tokens
     gate = "gated " if config.gated else ""
@@ -22,7 +24,8 @@ def info(
         "model": model,
         "dimensions": embedder.get_sentence_embedding_dimension(),
         "max_seq_length": tokens.max_length,
-        "parameters": sum(weight.numel() for weight in embedder.parameters()),
+        "parameters": parameters(embedder),
+        "weights": ", ".join(kinds(embedder)),
         "layers": config.num_layers,
         "d_model": config.d_model,
         "heads": config.num_heads,

@@ -18,6 +18,7 @@ from instructor_embedding.medi.triple import TripleFile
 from instructor_embedding.model import checkpoint, hub
 from instructor_embedding.model.checkpoint import Checkpoint
 from instructor_embedding.model.layout import write
+from instructor_embedding.model.quantized import plain
 from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
 from instructor_embedding.training.arguments import TrainArguments, parse
 from instructor_embedding.training.card import Facts, card
@@ -125,7 +126,7 @@ def _model(
             hub.resolve(name, cache_folder=args.cache_dir, revision=args.model_revision, token=token)
         )
     parts.tokens.max_length = args.max_source_length
-    model = Embedder(parts)
+    model = Embedder(Checkpoint(plain(parts.encoder), plain(parts.head), parts.tokens))
     if args.dropout is not None:
         model.set_dropout(args.dropout)
     if args.lora_rank:
