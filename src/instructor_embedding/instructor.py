@@ -41,6 +41,7 @@ class INSTRUCTOR(nn.Module):
     ----------
     model_name_or_path : str or path
         A hub id (``"hkunlp/instructor-large"``) or a folder: any INSTRUCTOR, GTR, Sentence-T5 or plain T5 checkpoint.
+        Default: ``"instructor-mini"``, the small English model that comes with the package.
     device : str or torch.device, optional
         Default: cuda if there is one, else mps, else cpu.
     cache_folder : path, optional
@@ -79,7 +80,7 @@ class INSTRUCTOR(nn.Module):
 
     def __init__(
         self,
-        model_name_or_path: str | os.PathLike[str],
+        model_name_or_path: str | os.PathLike[str] = hub.BUNDLED,
         device: str | torch.device | None = None,
         cache_folder: str | os.PathLike[str] | None = None,
         use_auth_token: str | bool | None = None,

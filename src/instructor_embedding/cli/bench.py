@@ -15,7 +15,7 @@ from instructor_embedding.errors import InputError
 
 
 def bench(
-    model: Annotated[str, typer.Argument(help="Hub id or folder of the model.")],
+    model: options.Name = options.DEFAULT,
     source: Annotated[
         str | None,
         typer.Option("--input", help="Your own texts, a file as encode reads it; default: built-in ones."),

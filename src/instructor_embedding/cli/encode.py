@@ -18,7 +18,7 @@ from instructor_embedding.instruction import Pair
 def encode(
     source: Annotated[str, typer.Argument(metavar="[FILE]", help="txt, csv, tsv, jsonl or parquet; - is stdin.")] = "-",
     *,
-    model: options.Model,
+    model: options.Model = options.DEFAULT,
     instruction: Annotated[
         str | None, typer.Option("-i", "--instruction", help="Instruction of the rows that have none of their own.")
     ] = None,

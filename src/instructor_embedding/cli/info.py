@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
 import typer
 
@@ -11,7 +10,7 @@ from instructor_embedding.cli import options
 
 
 def info(
-    model: Annotated[str, typer.Argument(help="Hub id or folder of the model.")],
+    model: options.Name = options.DEFAULT,
     as_json: options.Json = False,
 ) -> None:
     """Print a model's shape, limits and size."""

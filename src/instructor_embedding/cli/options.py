@@ -9,7 +9,9 @@ import typer
 if TYPE_CHECKING:
     from instructor_embedding.instructor import INSTRUCTOR
 
+DEFAULT = "instructor-mini"  # comes with the package
 Model = Annotated[str, typer.Option("-m", "--model", help="Hub id or folder of the model.")]
+Name = Annotated[str, typer.Argument(help="Hub id or folder of the model.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 or mps; default: the best there is.")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
 Backend = Annotated[str, typer.Option(help="torch, openvino, onnx or auto.")]
