@@ -13,9 +13,14 @@ EXTRA_OF = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "pyarrow": "parquet",
+    "accelerate": "train",
+    "peft": "train",
+    "tomli": "train",
+    "transformers": "train",
     "sentence_transformers": "sentence-transformers",
     "scipy": "medi",
-    "sklearn": "medi",
+    "bm25s": "medi",
+    "matplotlib": "medi",
     "zstandard": "zstd",
 }
 

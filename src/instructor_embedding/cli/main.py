@@ -13,6 +13,7 @@ from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
 from instructor_embedding.cli.similarity import similarity
+from instructor_embedding.cli.train import train
 from instructor_embedding.errors import InputError, InstructorError
 
 app = typer.Typer(
@@ -26,6 +27,8 @@ app = typer.Typer(
 for verb in (encode, similarity, info, bench):
     app.command()(verb)
 app.add_typer(medi.app, name="medi")
+# the flags are those of a dataclass, which is loaded when it is needed
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
 
 
 def _version(wanted: bool) -> None:

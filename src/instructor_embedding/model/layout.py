@@ -20,6 +20,7 @@ from instructor_embedding.model.pooling import Dense
 from instructor_embedding.model.t5 import T5Config
 from instructor_embedding.model.weights import SAFE, TORCH
 
+_MODULES = "modules.json"
 LAYOUTS = ("sentence-transformers", "legacy-1.0")
 
 _CARD = """---
@@ -50,7 +51,7 @@ With sentence-transformers, one instruction a call:
 
 
 def write(parts: Checkpoint, folder: Path, layout: str = LAYOUTS[0]) -> None:
-    """Write a model to `folder`, which is complete or untouched afterwards.
+    """Write a model to `folder`; a kill at any moment leaves one that is whole or that no reader takes for whole.
 
     Parameters
     ----------
@@ -76,7 +77,10 @@ def write(parts: Checkpoint, folder: Path, layout: str = LAYOUTS[0]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as scratch:
         _write_all(parts, Path(scratch), layout, folder.resolve().name)
-        for path in sorted(Path(scratch).rglob("*")):
+        # without modules.json a folder with modules does not load: it goes first and comes last, so that a kill in
+        # between leaves no mixture of old and new weights that looks whole
+        (folder / _MODULES).unlink(missing_ok=True)
+        for path in sorted(Path(scratch).rglob("*"), key=lambda path: (path.name == _MODULES, path)):
             target = folder / path.relative_to(scratch)
             if path.is_dir():
                 target.mkdir(exist_ok=True)
@@ -106,7 +110,7 @@ def _write_all(parts: Checkpoint, folder: Path, layout: str, name: str) -> None:
     for path, _ in modules:
         (folder / path).mkdir(exist_ok=True)
     dtype = parts.encoder.embedding.weight.dtype
-    _json(folder / "modules.json", entries)
+    _json(folder / _MODULES, entries)
     _json(folder / "config.json", _config(config, dtype))
     _json(folder / "sentence_bert_config.json", _limits(parts))
     _json(folder / "config_sentence_transformers.json", {"prompts": {}, "similarity_fn_name": "cosine"})

@@ -58,12 +58,8 @@ class Head(nn.Module):
 
     def packed(self, states: Tensor, batch: Packed) -> Tensor:
         """Pool packed `states` (T, D), the first ``batch.skip`` tokens of each text left out; float32 (n, dim)."""
-        starts = batch.starts.tolist()
-        means = [
-            states[start + skip : end].mean(0)
-            for start, skip, end in zip(starts[:-1], batch.skip.tolist(), starts[1:], strict=True)
-        ]
-        return self.project(torch.stack(means))
+        parts = zip(states.split(batch.lengths.tolist()), batch.skip.tolist(), strict=True)
+        return self.project(torch.stack([part[skip:].mean(0) for part, skip in parts]))
 
     def dense_layers(self) -> list[Dense]:
         """Return the dense layers, in order."""

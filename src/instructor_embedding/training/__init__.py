@@ -1,0 +1,1 @@
+"""Training: triples and teachers' vectors to a model."""

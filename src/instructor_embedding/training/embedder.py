@@ -1,0 +1,166 @@
+"""The module that is trained: from packed texts to vectors, with gradients; LoRA in and out of it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from instructor_embedding.engine.encode import budget_of, encode
+from instructor_embedding.engine.torch_backend import TorchBackend
+from instructor_embedding.errors import CheckpointError, InputError
+from instructor_embedding.extras import need
+from instructor_embedding.instruction import Pair
+from instructor_embedding.model import checkpoint
+from instructor_embedding.model.checkpoint import Checkpoint
+from instructor_embedding.model.layout import write
+from instructor_embedding.model.packed import Float32, Packed
+from instructor_embedding.model.t5 import Attention
+
+ADAPTER = "adapter.safetensors"  # what LoRA trains, beside the whole model, so that training can go on exactly
+
+
+class Embedder(nn.Module):
+    """A model's parts as one module whose ``forward`` takes packed texts.
+
+    Parameters
+    ----------
+    parts : Checkpoint
+        Its weights are copied, so that training never writes to a mapped file.
+    """
+
+    accepts_loss_kwargs = False
+
+    def __init__(self, parts: Checkpoint) -> None:
+        super().__init__()
+        self.encoder = parts.encoder
+        self.head = parts.head
+        self.tokens = parts.tokens
+        for parameter in self.parameters():
+            parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
+            parameter.requires_grad_(True)
+
+    def forward(self, batch: Packed) -> Tensor:
+        """Return vectors, float32 of shape (n, dim): packed on CPUs, padded to the longest text elsewhere."""
+        device = self.encoder.embedding.weight.device
+        if device.type == "cpu":
+            states = self.encoder.packed(batch)
+            with torch.autocast("cpu", enabled=False):
+                return self.head.packed(states, batch)
+        ids, mask = batch.padded(self.encoder.config.pad_token_id)
+        pooled = mask * (np.arange(mask.shape[1]) >= batch.skip[:, None])
+        columns = (torch.from_numpy(column).to(device) for column in (ids, mask, pooled))
+        ids_there, mask_there, pooled_there = columns
+        states = self.encoder(ids_there, mask_there)
+        with torch.autocast(device.type, enabled=False):
+            return cast(Tensor, self.head(states, pooled_there))
+
+    @property
+    def dimension(self) -> int:
+        """Dimensions of a vector."""
+        dense = self.head.dense_layers()
+        return dense[-1].linear.out_features if dense else self.encoder.config.d_model
+
+    def encode(self, pairs: Sequence[Pair]) -> Float32:
+        """Encode without dropout or gradients, as the finished model will; float32 of shape (n, dim)."""
+        training = self.training
+        self.eval()
+        backend = TorchBackend(self.encoder, self.head, self.dimension)
+        rows = [window.vectors for window in encode(pairs, self.tokens, backend, budget_of(32))]
+        self.train(training)
+        return np.concatenate([np.empty((0, self.dimension), np.float32), *rows])
+
+    def activation_checkpointing_enable(self, **_: Any) -> None:
+        """Trade time for memory; the name is what the Trainer calls."""
+        self.encoder.checkpointing = True
+
+    def set_dropout(self, rate: float) -> None:
+        """Use another dropout rate than the checkpoint's, everywhere."""
+        if not 0 <= rate < 1:
+            raise InputError(f"dropout must be from 0 to below 1, got {rate!r}")
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = rate
+            elif isinstance(module, Attention):
+                module.dropout_rate = rate
+
+    def add_lora(self, rank: int, alpha: float, targets: Sequence[str]) -> None:
+        """Freeze all weights and train low-rank additions to the products named `targets` (arXiv 2106.09685).
+
+        Raises
+        ------
+        InputError
+            A target is no linear product of this model.
+        """
+        peft = need("peft", "training with LoRA")
+        known = {name.rpartition(".")[2] for name, part in self.named_modules() if isinstance(part, nn.Linear)}
+        wrong = sorted(set(targets) - known)
+        if wrong or not targets:
+            raise InputError(
+                f"lora_targets: {wrong[0] if wrong else 'none'}; this model has {', '.join(sorted(known))}"
+            )
+        self.requires_grad_(False)
+        settings = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), lora_dropout=0.0)
+        peft.inject_adapter_in_model(settings, self)
+
+    @property
+    def has_lora(self) -> bool:
+        """Tell whether `add_lora` was called."""
+        return any("lora_A" in name for name, _ in self.named_parameters())
+
+    def save(self, folder: Path) -> None:
+        """Write the whole model, LoRA merged, to a folder that ``INSTRUCTOR`` and sentence-transformers load."""
+        write(self.finished(), folder)
+        if self.has_lora:
+            trained = {name: part.detach().cpu() for name, part in self.named_parameters() if part.requires_grad}
+            save_file(trained, str(folder / ADAPTER))
+
+    def finished(self) -> Checkpoint:
+        """Return the model's parts as they are now, LoRA merged into a copy."""
+        if not self.has_lora:
+            return Checkpoint(self.encoder, self.head, self.tokens)
+        merged = copy.deepcopy(self)
+        layers = need("peft.tuners.tuners_utils", "training with LoRA").BaseTunerLayer
+        for name, part in list(merged.named_modules()):
+            if isinstance(part, layers):
+                part.merge()
+                merged.set_submodule(name, part.get_base_layer())
+        return Checkpoint(merged.encoder, merged.head, self.tokens)
+
+    def restore(self, folder: Path) -> None:
+        """Take the weights that `save` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            The folder holds another model, or no LoRA weights where this one has some.
+        """
+        if self.has_lora:
+            if not (folder / ADAPTER).is_file():
+                raise CheckpointError(f"{folder / ADAPTER} is missing; this training was not with LoRA")
+            self._take(load_file(folder / ADAPTER), folder / ADAPTER)
+            return
+        found = checkpoint.read(folder)
+        state = {f"encoder.{name}": value for name, value in found.encoder.state_dict().items()}
+        self._take(state | {f"head.{name}": value for name, value in found.head.state_dict().items()}, folder)
+
+    def _take(self, state: dict[str, Tensor], source: Path) -> None:
+        mine = dict(self.named_parameters())
+        wrong = [name for name, value in state.items() if name not in mine or mine[name].shape != value.shape]
+        if wrong or not state:
+            raise CheckpointError(f"{source} is of another model: {wrong[0] if wrong else 'it is empty'}")
+        with torch.no_grad():
+            for name, value in state.items():
+                mine[name].copy_(value)
+
+    def count(self) -> tuple[int, int]:
+        """Return the numbers of trained and of all weights."""
+        trained = sum(part.numel() for part in self.parameters() if part.requires_grad)
+        return trained, sum(math.prod(part.shape) for part in self.parameters())

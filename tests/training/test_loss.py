@@ -1,0 +1,144 @@
+"""The loss equals the original's, values and gradients; the masks leave out what they should and nothing else."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instructor_embedding import InputError
+from instructor_embedding.training.loss import Contrast, distance
+
+
+def drawn(seed, n, d):
+    random = np.random.RandomState(seed)
+    parts = [torch.from_numpy(random.standard_normal((n, d)).astype(np.float32)) for _ in range(3)]
+    return [part.requires_grad_() for part in parts]
+
+
+def by_hand(query, pos, neg, temperature, form="original"):
+    """One row and one cosine at a time, as the formula reads."""
+
+    def score(x, y):
+        return torch.dot(x, y) / x.norm() / y.norm() / temperature
+
+    n, total = len(query), 0
+    for i in range(n):
+        own = score(query[i], pos[i])
+        others = [score(query[i], neg[j]) for j in range(n)]
+        if form == "in-batch":
+            others += [score(query[i], pos[j]) for j in range(n) if j != i]
+        total += torch.logsumexp(torch.stack([own, *others]), 0) - own
+        others = [score(pos[i], query[j]) for j in range(n) if j != i]
+        total += torch.logsumexp(torch.stack([own, *others]), 0) - own
+    return total / n
+
+
+def test_values_and_gradients_of_the_original(reference):
+    oracle = json.loads((reference / "oracle" / "train_oracle.json").read_text(encoding="utf-8"))
+    for case in oracle["vectors"]:
+        parts = drawn(case["seed"], case["n"], case["d"])
+        loss = Contrast(case["T"])(*parts)
+        loss.backward()
+        assert loss.item() == pytest.approx(case["loss"], rel=1e-5)
+        for name, part in zip(("query", "pos", "neg"), parts, strict=True):
+            assert part.grad.norm().item() == pytest.approx(case[f"grad_norm_{name}"], rel=2e-5, abs=1e-6)
+
+
+# values of the original's loss function on drawn(seed, n, d): n, d, temperature, loss, norms of the gradients
+ORIGINAL = [
+    (0, 1, 4, 0.1, 2.441249370574951, (4.580636024475098, 3.421847105026245, 4.09569787979126)),
+    (2, 4, 8, 0.1, 9.458137512207031, (3.365011692047119, 3.1214871406555176, 0.8027640581130981)),
+    (3, 6, 8, 0.01, 72.54391479492188, (32.14278793334961, 25.020780563354492, 16.54659080505371)),
+]
+
+
+@pytest.mark.parametrize(("seed", "n", "d", "temperature", "loss", "norms"), ORIGINAL)
+def test_known_values(seed, n, d, temperature, loss, norms):
+    parts = drawn(seed, n, d)
+    found = Contrast(temperature)(*parts)
+    found.backward()
+    assert found.item() == pytest.approx(loss, rel=1e-5)
+    assert [part.grad.norm().item() for part in parts] == pytest.approx(norms, rel=2e-5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 7), st.integers(2, 9), st.integers(0, 99), st.sampled_from(["original", "in-batch"]))
+def test_vectorized_equals_one_cosine_at_a_time(n, d, seed, form):
+    parts, copies = drawn(seed, n, d), drawn(seed, n, d)
+    loss, expected = Contrast(0.1, form)(*parts), by_hand(*copies, 0.1, form)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+    loss.backward(), expected.backward()
+    for part, copy in zip(parts, copies, strict=True):
+        torch.testing.assert_close(part.grad, copy.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_a_duplicated_query_is_no_negative_of_itself():
+    """Two triples of one query: backwards, each has no negative left; without the mask they fight each other."""
+    query, pos, neg = (part.detach() for part in drawn(5, 2, 6))
+    query[1] = query[0]
+    keys = torch.tensor([[7, 7], [1, 2], [3, 4]])
+    masked, bare = Contrast(0.1, mask_duplicates=True)(query, pos, neg, keys), Contrast(0.1)(query, pos, neg)
+    forward_only = sum(
+        torch.logsumexp(torch.cat([(q @ p)[None], negatives @ q]) / 0.1, 0) - q @ p / 0.1
+        for q, p, negatives in (
+            (F.normalize(query[i], dim=0), F.normalize(pos[i], dim=0), F.normalize(neg, dim=1)) for i in range(2)
+        )
+    )
+    assert masked.item() == pytest.approx(forward_only.item() / 2, rel=1e-5)
+    assert masked < bare
+
+
+def test_masks_reach_through_a_shared_query():
+    """Query 0 again at 2 with another positive: that positive is no negative of query 0, nor is it as n_1."""
+    from instructor_embedding.training.loss import _matches
+
+    same, hard, back = _matches(torch.tensor([[5, 6, 5], [1, 2, 3], [8, 3, 9]]))
+    assert same.tolist() == [[True, False, True], [False, True, False], [True, False, True]]
+    assert hard.tolist() == [[False, True, False], [False, False, False], [False, True, False]]
+    assert back.tolist() == [[True, False, True], [False, True, False], [True, False, True]]
+
+
+def test_distinct_texts_are_not_masked():
+    parts = [part.detach() for part in drawn(1, 5, 8)]
+    keys = torch.arange(15).view(3, 5)
+    for form in ("original", "in-batch"):
+        assert torch.equal(Contrast(0.1, form, True)(*parts, keys), Contrast(0.1, form)(*parts, keys))
+
+
+def test_the_margin_leaves_out_what_is_nearer_than_the_partner():
+    query, pos = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.8, 0.6]])
+    near, far = torch.tensor([[0.99, 0.14]]), torch.tensor([[0.0, 1.0]])
+    assert Contrast(0.1, margin=0.1)(query, pos, near).item() == pytest.approx(0, abs=1e-6)
+    assert Contrast(0.1, margin=0.5)(query, pos, near).item() > 1
+    assert torch.equal(Contrast(0.1, margin=0.1)(query, pos, far), Contrast(0.1)(query, pos, far))
+
+
+def test_matryoshka_adds_the_loss_of_cut_vectors():
+    parts = [part.detach() for part in drawn(3, 4, 8)]
+    found = Contrast(0.1, dimensions=(8, 4, 2))(*parts)
+    expected = sum(Contrast(0.1)(*(part[:, :size] for part in parts)) for size in (8, 4, 2))
+    torch.testing.assert_close(found, expected)
+
+
+def test_distances_to_a_teacher():
+    teacher = F.normalize(torch.randn(5, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    other = F.normalize(torch.randn(5, 8, generator=torch.Generator().manual_seed(1)), dim=1)
+    for kind in ("cosine", "mse", "similarity"):
+        assert distance(teacher, teacher, kind).item() == pytest.approx(0, abs=1e-6)
+        assert distance(other, teacher, kind).item() > 0.05
+    assert distance(other, teacher, "mse").item() == pytest.approx(2 * distance(other, teacher, "cosine").item())
+    rotation = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(2)))[0]
+    assert distance(teacher @ rotation, teacher, "similarity").item() == pytest.approx(0, abs=1e-6)
+
+
+def test_wrong_settings_are_told():
+    with pytest.raises(InputError, match=r"loss_form='inbatch' is unknown; did you mean 'in-batch'\?"):
+        Contrast(form="inbatch")
+    with pytest.raises(InputError, match="cl_temperature must be above 0, got 0"):
+        Contrast(temperature=0)
+    with pytest.raises(InputError, match="distill_loss='cos' is unknown"):
+        distance(torch.ones(1, 2), torch.ones(1, 2), "cos")
