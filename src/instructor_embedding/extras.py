@@ -22,7 +22,8 @@ EXTRA_OF = {
     "mteb": "eval",
     "rouge_score": "eval",
     "scipy": "medi",
-    "sklearn": "medi",
+    "bm25s": "medi",
+    "matplotlib": "medi",
     "zstandard": "zstd",
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -9,14 +10,14 @@ import pytest
 from instructor_embedding import InputError
 from instructor_embedding.cli.main import main
 from instructor_embedding.medi import super_ni
-from instructor_embedding.medi.build import Options, build, of_task
+from instructor_embedding.medi.build import build
 from instructor_embedding.medi.check import check
+from instructor_embedding.medi.config import Config, Selection
 from instructor_embedding.medi.contamination import Texts
-from instructor_embedding.medi.lexical import Lexical
 from instructor_embedding.medi.triple import read
 from tests.conftest import SHARED
 
-pytest.importorskip("sklearn")
+pytest.importorskip("bm25s")
 
 TOPICS = {
     "sports": "the team won the match goal",
@@ -55,15 +56,20 @@ def folder(tmp_path):
     return home
 
 
+def config_of(folder, output, *, against=(), wordings=3, seed=0, **selection):
+    return Config((Selection(folder, **selection),), output, against=against, wordings=wordings, seed=seed)
+
+
 def test_build(folder, tmp_path):
     told = []
-    manifest = build(folder, tmp_path / "out.jsonl", told=told.append)
+    manifest = build(config_of(folder, tmp_path / "out.jsonl"), told=told.append)
     triples = list(read(tmp_path / "out.jsonl"))
     assert manifest.triples == len(triples) == 72
-    assert manifest.tasks == len({triple.task for triple in triples}) == len(told) == 3
+    assert len(manifest.tasks) == len({triple.task for triple in triples}) == len(told) == 3
     saved = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())
-    assert [source["name"] for source in saved["sources"]] == ["qa", "task1_topic_classification", "topics"]
-    assert saved["sources"][0]["licence"] == "CC0"
+    assert [task["name"] for task in saved["tasks"]] == ["qa", "task1_topic_classification", "topics"]
+    assert saved["tasks"][0]["licence"] == "CC0"
+    assert saved["sha256"] == sha256((tmp_path / "out.jsonl").read_bytes()).hexdigest()
     for triple in triples:
         assert triple.neg.text not in (triple.pos.text, triple.query.text)
         if triple.task_name != "qa":
@@ -75,16 +81,33 @@ def test_build(folder, tmp_path):
 
 
 def test_two_builds_are_identical(folder, tmp_path):
-    first, second = (build(folder, tmp_path / name, options=Options(limit=10)) for name in ("a.jsonl", "b.jsonl"))
+    first, second = (build(config_of(folder, tmp_path / name, limit=10)) for name in ("a.jsonl", "b.jsonl"))
     assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
     assert first == second
-    assert first.triples == 44
-    assert build(folder, tmp_path / "c.jsonl", options=Options(limit=10, seed=1)).sha256 != first.sha256
+    assert 20 < first.triples <= 30
+    assert build(config_of(folder, tmp_path / "c.jsonl", limit=10, seed=1)).sha256 != first.sha256
+
+
+def test_a_stopped_build_goes_on(folder, tmp_path):
+    whole = build(config_of(folder, tmp_path / "whole.jsonl"))
+
+    def stop(step):
+        if step.done == 2:
+            raise KeyboardInterrupt
+
+    config = config_of(folder, tmp_path / "out.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        build(config, told=stop)
+    assert not (tmp_path / "out.jsonl").exists()
+    steps = []
+    assert build(config, told=steps.append).sha256 == whole.sha256
+    assert [step.kept for step in steps] == [True, True, False]
+    assert not (tmp_path / "out.jsonl.parts").exists()
 
 
 def test_any_encoder_mines(folder, tmp_path, models):
-    manifest = build(folder, tmp_path / "out.jsonl", encoder=models["relu"], options=Options(wordings=1))
-    assert manifest.encoder == "INSTRUCTOR"
+    manifest = build(config_of(folder, tmp_path / "out.jsonl", wordings=1), encoder=models["relu"])
+    assert "INSTRUCTOR" in manifest.sources[0]["encoder"]
     assert manifest.triples == 72
     assert len({triple.query.instruction for triple in read(tmp_path / "out.jsonl")}) == 3
 
@@ -93,24 +116,22 @@ def test_evaluation_texts_are_left_out(folder, tmp_path):
     (tmp_path / "eval").mkdir()
     row = {"any": ["The Team won the MATCH, goal number 3!", "short"]}
     (tmp_path / "eval" / "test.jsonl").write_text(json.dumps(row))
-    against = Texts.of(tmp_path / "eval")
-    assert len(against) == 1
-    build(folder, tmp_path / "all.jsonl")
-    findings = check(tmp_path / "all.jsonl", against)
+    against = (tmp_path / "eval",)
+    build(config_of(folder, tmp_path / "all.jsonl"))
+    findings = check(tmp_path / "all.jsonl", Texts.of(against))
     assert not findings.clean
-    assert findings.contaminations == len(findings.contaminated) > 2
-    manifest = build(folder, tmp_path / "out.jsonl", against=against)
-    assert manifest.removed_as_evaluation_text == findings.contaminations
-    assert check(tmp_path / "out.jsonl", against).clean
-    with pytest.raises(InputError, match="holds no evaluation data"):
-        Texts.of(tmp_path / "nothing")
+    assert sum(findings.evaluation.values()) == len(findings.contaminated) > 2
+    manifest = build(config_of(folder, tmp_path / "out.jsonl", against=against))
+    assert sum(manifest.evaluation.values()) > 0
+    assert check(tmp_path / "out.jsonl", Texts.of(against)).clean
+    with pytest.raises(InputError, match="nothing"):
+        Texts.of((tmp_path / "nothing",))
 
 
 def test_skipping_everything(folder, tmp_path):
-    names = ("qa", "topics", "task1_topic_classification")
-    assert build(folder, tmp_path / "out.jsonl", options=Options(skip=names[:2])).tasks == 1
+    assert len(build(config_of(folder, tmp_path / "out.jsonl", skip=("qa", "topics"))).tasks) == 1
     with pytest.raises(InputError, match="no triple came out"):
-        build(folder, tmp_path / "out.jsonl", options=Options(skip=names))
+        build(config_of(folder, tmp_path / "out.jsonl", skip=("qa", "topics", "task1_*")))
 
 
 def test_the_command(folder, tmp_path, monkeypatch, capfd):
@@ -142,22 +163,31 @@ def test_the_command(folder, tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.skipif(not (SHARED / "data" / "train").is_dir(), reason="the shared data is not here")
-def test_mined_positives_share_their_label():
+def test_mined_positives_share_their_label(tmp_path):
     """Twenty tasks of Super-NaturalInstructions: mined positives share their label, where chance would be a third."""
-    tasks = [
-        task
+    tasks = {
+        task.name: task
         for name in ("tasks", "tasks_classification_extra")
         for task in super_ni.read(SHARED / "data" / "train" / "super_ni" / f"{name}.jsonl.gz")
         if task.is_classification
-    ][:20]
-    assert len(tasks) == 20
+    }
+    chosen = list(tasks)[:20]
+    assert len(chosen) == 20
+    others = tuple(name for name in _names_of_tasks() if name not in chosen)
+    config = Config((Selection(SHARED / "data" / "train", only=("super_ni/*",), skip=others),), tmp_path / "out.jsonl")
+    build(config)
     shared, chance = [], []
-    for task in tasks:
-        label = dict(zip(task.inputs, task.outputs, strict=True))
-        mined = list(of_task(task, Lexical()))
-        assert len(mined) > 0.9 * len(task.inputs)
-        shared += [label[one.query] == label[one.pos] != label[one.neg] for one in mined]
-        labels = np.array(task.outputs)
+    for name in chosen:
+        label = dict(zip(tasks[name].inputs, tasks[name].outputs, strict=True))
+        labels = np.array(tasks[name].outputs)
         chance.append((labels[:, None] == labels[None]).mean())
+        mined = [one for one in read(tmp_path / "out.jsonl") if one.task_name == name]
+        assert len(mined) > 0.7 * len(set(tasks[name].inputs))
+        shared += [label[one.query.text] == label[one.pos.text] != label[one.neg.text] for one in mined]
     assert np.mean(shared) == 1
     assert np.mean(chance) < 0.5
+
+
+def _names_of_tasks():
+    folder = SHARED / "data" / "train" / "super_ni"
+    return [task.name for file in sorted(folder.glob("*.jsonl.gz")) for task in super_ni.read(file)]

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from instructor_embedding import InputError
 from instructor_embedding.medi import mine
-from instructor_embedding.medi.lexical import Lexical
+from instructor_embedding.medi.lexical import BM25
 
 sparse = pytest.importorskip("scipy.sparse")
 
@@ -48,23 +49,24 @@ def test_generation(form):
 def test_hard_negatives(form):
     queries = turned(0, 0, 60, 120)
     positives = turned(10, 20, 70, 130)
-    queries_and_ids = form(queries), form(positives), [0, 0, 2, 3], [10, 11, 12, 13]
+    matches = [{10, 11}, {10, 11}, {12}, {13}]
     # 0 and 1 are the same query, so neither positive may be the other's negative
-    assert mine.hard_negatives(*queries_and_ids, same=0.99).tolist() == [2, 2, 1, 2]
+    found = mine.hard_negatives(form(queries), form(positives), [10, 11, 12, 13], matches, same=0.99)
+    assert found.tolist() == [2, 2, 1, 2]
 
 
 def test_guard_against_false_negatives():
     queries, positives = turned(0, 40, 80), turned(20, 21, 60)
-    ids = ([0, 1, 2], [10, 11, 12])
+    ids = ([10, 11, 12], [{10}, {11}, {12}])
     # text 1 is almost the positive of query 0, so it is passed over
     assert mine.hard_negatives(queries, positives, *ids, same=0.9)[0] == 2
     assert mine.hard_negatives(queries, positives, *ids, same=1.0, guard=1.0)[0] == 1
     # nearer to the query than its own positive: taken only where nothing else is left
-    assert mine.hard_negatives(turned(0, 90), turned(40, 5), [0, 1], [10, 11], same=0.9)[0] == 1
+    assert mine.hard_negatives(turned(0, 90), turned(40, 5), [10, 11], [{10}, {11}], same=0.9)[0] == 1
 
 
 def test_no_candidates():
-    same = mine.hard_negatives(turned(0, 0), turned(0, 0), [0, 0], [1, 1])
+    same = mine.hard_negatives(turned(0, 0), turned(0, 0), [1, 1], [{1}, {1}])
     assert same.tolist() == [-1, -1]
 
 
@@ -84,10 +86,46 @@ def test_nearest_is_exact_whatever_the_blocks(queries, corpus, count, block, see
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
-def test_lexical_vectors():
-    pytest.importorskip("sklearn")
-    vectors = Lexical().encode(["A red cat", "a cat", "the dog", "!!"])
+@FORMS
+def test_rows_of_length_one(form):
+    rows = mine.unit(form(np.array([[3.0, 4.0], [0, 0], [0, 2]], np.float32)))
+    rows = rows.toarray() if hasattr(rows, "toarray") else rows
+    np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [0, 1]], rtol=1e-6)
+
+
+def test_whatever_an_encoder_gives():
+    torch = pytest.importorskip("torch")
+    for vectors in ([[3, 4]], torch.tensor([[3.0, 4.0]], dtype=torch.bfloat16, requires_grad=True), np.array([[3, 4]])):
+        np.testing.assert_allclose(mine.unit(vectors), [[0.6, 0.8]], rtol=1e-6)
+    for wrong, why in (
+        ([[1, 2], [3]], "no vectors of one size"),
+        ([1.0, 2.0], r"shape \(2,\)"),
+        ([[1.0, float("nan")]], "not finite, for text 0"),
+    ):
+        with pytest.raises(InputError, match=why):
+            mine.unit(wrong)
+
+
+def test_bm25_scores_are_those_of_the_library():
+    library = pytest.importorskip("bm25s")
+    documents = ["a red cat", "red red dog in red", "the sea and a ship", "!!", "a cat and a dog"]
+    queries = ["red cat", "cat cat", "unknown", "dog ship", ""]
+    rows, columns = BM25().relate(queries, documents)
+    found = (rows @ columns.T).toarray()
+    index = library.BM25(method="lucene")
+    words = {"token_pattern": r"(?u)\b\w+\b", "stopwords": "en", "show_progress": False}
+    index.index(library.tokenize(documents, **words), show_progress=False)
+    for query, scores in zip(queries, found, strict=True):
+        tokens = library.tokenize(query, return_ids=False, **words)[0]
+        expected = index.get_scores(tokens) if tokens else np.zeros(len(documents))
+        np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+def test_bm25_vectors():
+    pytest.importorskip("bm25s")
+    vectors = mine.unit(BM25().encode(["A red cat", "one cat", "my dog", "!!"]))
     cosines = (vectors @ vectors.T).toarray()
-    assert cosines[0, 1] > 0.5 > cosines[0, 2] == 0
+    assert cosines[0, 1] > 0.2 > cosines[0, 2] == 0
     assert cosines[3].tolist() == [0, 0, 0, 0]
-    assert Lexical().encode(["?", "!"]).shape[0] == 2
+    assert BM25().encode(["?", "!"]).shape[0] == 2
+    assert BM25().relate([], [])[0].shape[0] == 0

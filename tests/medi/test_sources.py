@@ -29,8 +29,8 @@ def test_pairs(tmp_path):
     assert list(pairs.read(path)) == [
         Relation("a", "b"),
         Relation("a", "b", "c"),
-        Relation("d", "e"),
-        Relation("e", "f"),
+        Relation("d", "e", group="d"),
+        Relation("e", "f", group="d"),
         Relation("q", "p", "n"),
         Relation("q", "r", "n"),
         Relation("q", "p"),
@@ -58,9 +58,10 @@ def test_medmcqa(tmp_path):
     path = lines(tmp_path / "medmcqa.jsonl", MEDMCQA, last)
     assert list(medmcqa.read(path)) == [
         Relation("Which?", "two", "three"),
-        Relation("Which?", "four. As four is right.", "one"),
+        Relation("Which?", "four", "one"),
     ]
-    for wrong in ({"cop": 0}, {"cop": 5}, {"cop": "1"}, {"opa": None}, {"question": " "}):
+    assert list(medmcqa.read_explanations(path)) == [Relation("Which?", "As four is right.")]
+    for wrong in ({"cop": 0}, {"cop": 5}, {"cop": "1"}, {"opa": None}, {"question": " "}, {"exp": 3}):
         field = next(iter(wrong))
         with pytest.raises(InputError, match=f"line 1: {field} is"):
             list(medmcqa.read(lines(tmp_path / "x.jsonl", MEDMCQA | wrong)))
@@ -103,6 +104,7 @@ def test_super_ni_in_its_three_schemas(tmp_path):
         "Definition": ["Say whether."],
         "Categories": ["Sentiment Analysis"],
         "Domains": ["Reviews -> Movies"],
+        "Instance License": ["CC BY 4.0"],
         "Instances": [*instances, instances[0], {"input": "", "output": ["yes"]}],
     }
     old = {
@@ -116,6 +118,7 @@ def test_super_ni_in_its_three_schemas(tmp_path):
     assert first.is_classification
     assert not second.is_classification
     assert second.outputs[8] == "a8"
+    assert (first.licence, second.licence) == ("CC BY 4.0", "")
     assert first.facts == Facts("Movies", "sentiment analysis input", "imdb classification", "task")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "task9_x.json").write_text(json.dumps({k: v for k, v in new.items() if k != "task_name"}))
@@ -123,6 +126,14 @@ def test_super_ni_in_its_three_schemas(tmp_path):
     for wrong in ({"Instances": 3}, {"Instances": ["x"]}, {"task_name": ""}):
         with pytest.raises(InputError, match="line 1"):
             list(super_ni.read(lines(tmp_path / "x.jsonl", new | wrong)))
+    rejects = []
+    wrong = {"Instances": [*instances, {"input": "text"}, {"input": 3, "output": "x"}]}
+    (task,) = super_ni.read(lines(tmp_path / "x.jsonl", new | wrong), rejects.append)
+    assert len(task.inputs) == 20
+    assert [reject.why.partition(": ")[2] for reject in rejects] == [
+        "output is None; it must be a text",
+        "input is 3; it must be a text",
+    ]
 
 
 def test_instructions():
@@ -183,3 +194,25 @@ def test_sources(tmp_path):
         sources(tmp_path)
     with pytest.raises(InputError, match="is no folder"):
         sources(tmp_path / "nothing")
+
+
+def test_medmcqa_is_two_sources(tmp_path):
+    lines(tmp_path / "medmcqa_dev.jsonl", {**MEDMCQA, "exp": "As two is right."})
+    answers, explained = sources(tmp_path)
+    assert (answers.name, explained.name) == ("medmcqa_dev", "medmcqa_dev_explanations")
+    assert next(answers.reader(answers.path, None)).pos == "two"
+    assert next(explained.reader(explained.path, None)).pos == "As two is right."
+    assert explained.facts.pos == "explanation"
+
+
+def test_a_file_other_than_the_catalog_states(tmp_path):
+    lines(tmp_path / "quora_duplicates.jsonl", ["a", "b"])
+    entry = {"file": "quora_duplicates.jsonl", "domain": "", "text_types": ["question"], "kind": "duplicate"}
+    for digest, good in (("0" * 64, False), (sources(tmp_path)[0].checked(), True)):
+        (tmp_path / "SOURCES.json").write_text(json.dumps({"pairs": [entry | {"sha256": digest}]}))
+        (source,) = sources(tmp_path)
+        if good:
+            assert source.checked() == digest
+        else:
+            with pytest.raises(InputError, match=r"is not the file that SOURCES.json names"):
+                source.checked()

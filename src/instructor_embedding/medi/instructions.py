@@ -75,6 +75,8 @@ KNOWN = {
     "flickr30k_captions": Facts("image", "caption", "caption", "paraphrase or entailment"),
     "gooaq_pairs": Facts(_WEB, "question", "answer", "question answering"),
     "hotpotqa": Facts("Wikipedia", "question", "passage", "question answering"),
+    "medmcqa": Facts("medicine", "exam question", "answer", "question answering"),
+    "medmcqa_explanations": Facts("medicine", "exam question", "explanation", "question answering"),
     "msmarco-triplets": Facts(_WEB, "query", "passage", "question answering"),
     "natural_questions": Facts("Wikipedia", "question", "passage", "question answering"),
     "npr": Facts("news", "headline", "article", "title or name to text"),

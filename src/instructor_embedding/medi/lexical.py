@@ -1,4 +1,4 @@
-"""An encoder that needs no model: TF-IDF of words, as sparse rows. Mining takes it where no encoder is given."""
+"""An encoder that needs no model: BM25, as sparse rows. Mining takes it where no encoder is given."""
 
 from __future__ import annotations
 
@@ -9,28 +9,65 @@ import numpy as np
 
 from instructor_embedding.extras import need
 
+_PURPOSE = "mining without an encoder"
+# words of one letter stay: options and labels are often no more
+_WORD = r"(?u)\b\w+\b"
 
-class Lexical:
-    """TF-IDF with scikit-learn, fitted anew to the texts of each call.
+
+class BM25:
+    """BM25 of the library bm25s, fitted anew to the texts of each call.
 
     Use it as the encoder of mining: quick, the same on every machine, and blind to meaning.
+
+    Examples
+    --------
+    >>> queries, documents = BM25().relate(["red cat"], ["the cat is red", "a dog"])
+    >>> (queries @ documents.T).toarray().argmax()
+    0
     """
 
-    name = "tfidf"
+    name = "bm25"
 
-    def encode(self, texts: Sequence[str]) -> Any:
-        """Return a scipy sparse matrix, float32 of shape (n, words), rows of length 1; a text without words is zero.
+    def relate(self, queries: Sequence[str], documents: Sequence[str]) -> tuple[Any, Any]:
+        """Return sparse rows of both, whose products are the BM25 scores of the documents, Lucene's form.
+
+        Returns
+        -------
+        queries : scipy sparse matrix, float32 of shape (n, words)
+            How often each word is in it. Frequent English words are left out, here and below.
+        documents : scipy sparse matrix, float32 of shape (m, words)
+            Each word's weight.
 
         Raises
         ------
         MissingExtraError
-            scikit-learn is not installed.
+            bm25s or scipy is not installed.
         """
-        library = need("sklearn.feature_extraction.text", "mining without an encoder")
-        # words of one letter stay: options and labels are often no more
-        vectorizer = library.TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", sublinear_tf=True, dtype=np.float32)
-        try:
-            return vectorizer.fit_transform(texts)
-        except ValueError:  # no text has a word
-            sparse = need("scipy.sparse", "mining without an encoder")
-            return sparse.csr_matrix((len(texts), 1), dtype="float32")
+        library, sparse = need("bm25s", _PURPOSE), need("scipy.sparse", _PURPOSE)
+        both = [*documents, *queries]
+        words = library.tokenize(both, token_pattern=_WORD, stopwords="en", show_progress=False)
+        count = len(documents)
+        width = max(words.vocab.values(), default=0) + 1
+        if not any(map(len, words.ids[:count])):  # no document has a word
+            return tuple(sparse.csr_matrix((len(texts), width), dtype=np.float32) for texts in (queries, documents))
+        index = library.BM25(method="lucene", backend="numpy")
+        index.index((words.ids[:count], words.vocab), show_progress=False)
+        weights = index.scores
+        width = max(width, len(weights["indptr"]) - 1)
+        pointers = np.pad(weights["indptr"], (0, width + 1 - len(weights["indptr"])), "edge")
+        columns = (np.asarray(weights["data"], np.float32), weights["indices"], pointers)
+        return _counts(words.ids[count:], width), sparse.csc_matrix(columns, shape=(count, width)).tocsr()
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        """Return a scipy sparse matrix of weights, float32 of shape (n, words); a text without words is zero."""
+        return self.relate([], texts)[1]
+
+
+def _counts(texts: list[list[int]], width: int) -> Any:
+    """Return a sparse matrix of how often each word is in each text."""
+    sparse = need("scipy.sparse", _PURPOSE)
+    places = np.fromiter((word for text in texts for word in text), np.int64)
+    ends = np.cumsum([0, *map(len, texts)])
+    found = sparse.csr_matrix((np.ones(len(places), np.float32), places, ends), shape=(len(texts), width))
+    found.sum_duplicates()
+    return found

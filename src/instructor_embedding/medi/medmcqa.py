@@ -1,4 +1,4 @@
-"""MedMCQA: an exam question, its right option with the explanation, and a wrong option.
+"""MedMCQA: an exam question, its right option and a wrong one; or the question and the explanation of its answer.
 
 Records as published: ``question``, ``opa`` to ``opd``, ``cop`` (the right one, from 1), ``exp`` (may be null).
 """
@@ -24,28 +24,41 @@ def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator
     InputError
         With file, line and field of the first record of another form.
     """
+    return (answer for answer, _ in _read(path, reject))
+
+
+def read_explanations(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator[Relation]:
+    """Yield question and explanation of each record that has one; otherwise as `read`."""
+    return (Relation(answer.query, explanation) for answer, explanation in _read(path, reject) if explanation)
+
+
+def _read(path: Path, reject: Callable[[Reject], None] | None) -> Iterator[tuple[Relation, str]]:
     for (what, number), record in read_records(path, reject):
         try:
-            yield _relation(record)
+            yield _answer(record), _explanation(record)
         except RecordError as error:
             if reject is None:
                 raise InputError(f"{path}, {what} {number}: {error}") from None
             reject(Reject(str(path), f"{what} {number}", str(error), record))
 
 
-def _relation(record: Any) -> Relation:
+def _answer(record: Any) -> Relation:
     if not isinstance(record, dict):
         raise RecordError("a MedMCQA record is an object with question, opa to opd and cop")
     for field in ("question", *_OPTIONS):
         if not isinstance(record.get(field), str) or not record[field].strip():
             raise RecordError(f"{field} is {record.get(field)!r:.60}; it must be a text")
     right = record.get("cop")
-    if not isinstance(right, int) or not 1 <= right <= 4:
+    if isinstance(right, bool) or not isinstance(right, int) or not 1 <= right <= 4:
         raise RecordError(f"cop is {right!r:.60}; it must be 1 to 4")
     options = [record[name].strip() for name in _OPTIONS]
-    wrong = next((option for option in (*options[right:], *options[: right - 1]) if option != options[right - 1]), "")
-    explained = record.get("exp")
     positive = options[right - 1]
-    if isinstance(explained, str) and explained.strip():
-        positive = f"{positive}. {explained.strip()}"
+    wrong = next((option for option in (*options[right:], *options[: right - 1]) if option != positive), "")
     return Relation(record["question"].strip(), positive, wrong)
+
+
+def _explanation(record: dict[str, Any]) -> str:
+    found = record.get("exp")
+    if found is not None and not isinstance(found, str):
+        raise RecordError(f"exp is {found!r:.60}; it must be a text or null")
+    return (found or "").strip()

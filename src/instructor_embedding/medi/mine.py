@@ -1,16 +1,18 @@
 """Positives and hard negatives for sources that have none (paper, section 2.3).
 
-Vectors are rows of length 1: float32 arrays of shape (n, dim), or scipy sparse matrices. Nearest neighbors are exact,
-and memory is bounded by blocks. Ties fall to the lower number, so that mining is the same each time.
+Vectors are rows of length 1, see `unit`: float32 arrays of shape (n, dim), or scipy sparse matrices. Nearest neighbors
+are exact, and memory is bounded by blocks. Ties fall to the lower number, so that mining is the same each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from instructor_embedding.errors import InputError
 
 Places = NDArray[np.intp]
 Scores = NDArray[np.float32]
@@ -63,8 +65,8 @@ def generation(inputs: Any, outputs: Any) -> tuple[Places, Places]:
 def hard_negatives(
     queries: Any,
     positives: Any,
-    query_ids: Sequence[int],
-    positive_ids: Sequence[int],
+    numbers: Sequence[int],
+    matches: Sequence[Collection[int]],
     *,
     depth: int = 32,
     same: float = 0.9,
@@ -72,16 +74,19 @@ def hard_negatives(
 ) -> Places:
     """Find for each query the nearest text among the positives of others that is no likely match itself.
 
-    Guards against false negatives: a candidate is passed over if it is a known positive of an equal query, if its
-    cosine to the query's own positive is above `same`, or if its cosine to the query is above `guard` times that of
-    the positive. The last one is lifted where none of the candidates keeps to it.
+    Guards against false negatives: a candidate is passed over if it is known to match, if its cosine to the query's own
+    positive is above `same`, or if its score is above `guard` times that of the positive. The last one is lifted where
+    none of the candidates keeps to it.
 
     Parameters
     ----------
     queries, positives : vectors
-        Row i of the one matches row i of the other.
-    query_ids, positive_ids : sequence of int
-        Equal texts have equal numbers.
+        Row i of the one matches row i of the other. Their products are the scores, cosines or others; positives need
+        not have length 1.
+    numbers : sequence of int
+        The number of each positive's text; equal texts have equal numbers.
+    matches : sequence of collections of int
+        For each query the numbers of the texts that must not be its negative.
     depth : int
         Candidates looked at.
 
@@ -90,27 +95,54 @@ def hard_negatives(
     int array of shape (n,)
         -1 where no candidate is left.
     """
-    known: dict[int, set[int]] = {}
-    for query, positive in zip(query_ids, positive_ids, strict=True):
-        known.setdefault(query, set()).add(positive)
-    found = np.full(len(query_ids), -1, np.intp)
+    likenesses = unit(positives)
+    found = np.full(len(numbers), -1, np.intp)
     for rows, places, scores in nearest(queries, positives, depth):
         own = _rowwise(queries, rows, positives, rows)
         for line, row in enumerate(rows.tolist()):
-            matches = known[query_ids[row]]
             kept = [
-                n for n, place in enumerate(places[line]) if scores[line, n] > 0 and positive_ids[place] not in matches
+                n
+                for n, place in enumerate(places[line].tolist())
+                if scores[line, n] > 0 and numbers[place] not in matches[row]
             ]
             if not kept:
                 continue
             candidates = places[line, kept]
-            likeness = _rowwise(positives, candidates, positives, np.full(len(kept), row))
+            likeness = _rowwise(likenesses, candidates, likenesses, np.full(len(kept), row))
             apart = likeness <= same
             safe = apart & (scores[line, kept] <= guard * own[line])
             choice = np.flatnonzero(safe if safe.any() else apart)
             if len(choice):
                 found[row] = candidates[choice[0]]
     return found
+
+
+def unit(vectors: Any) -> Any:
+    """Return what an encoder gave as rows of length 1, float32 of shape (n, dim); sparse rows stay sparse.
+
+    Raises
+    ------
+    InputError
+        It is no table of numbers, or holds one that is not finite.
+    """
+    if hasattr(vectors, "tocsr"):
+        rows = vectors.tocsr()
+        lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(1), np.float32)).ravel()
+        scale = rows.copy()
+        scale.data = rows.data / np.repeat(lengths, np.diff(rows.indptr))
+        return scale
+    if hasattr(vectors, "detach"):  # a tensor
+        vectors = vectors.detach().cpu().float()
+    try:
+        rows = np.asarray(vectors, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"encode gave {type(vectors).__name__}, no vectors of one size: {error}") from None
+    if rows.ndim != 2:
+        raise InputError(f"encode gave an array of shape {rows.shape}; vectors must have shape (n, dim)")
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all():
+        raise InputError(f"encode gave a vector that is not finite, for text {int(np.argmin(np.isfinite(lengths)))}")
+    return rows / np.where(lengths > 0, lengths, 1)
 
 
 def nearest(queries: Any, corpus: Any, count: int) -> Any:

@@ -19,8 +19,8 @@ _FORMS = (
 def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator[Relation]:
     """Yield the relations of a file, in order.
 
-    A set of n texts gives n - 1 relations, each text with the next; a query with lists gives one for each positive,
-    with the negative at the same place, or the last.
+    A set of n texts gives n - 1 relations of one group, each text with the next; a query with lists gives one for each
+    positive, with the negative at the same place, or the last.
 
     Parameters
     ----------
@@ -47,7 +47,8 @@ def _relations(record: Any) -> list[Relation]:
     if isinstance(record, list) and len(record) in (2, 3):
         return [Relation(*_texts(record))]
     if isinstance(record, dict) and isinstance(record.get("set"), list) and len(record["set"]) > 1:
-        return [Relation(first, second) for first, second in pairwise(_texts(record["set"]))]
+        texts = _texts(record["set"])
+        return [Relation(first, second, group=texts[0]) for first, second in pairwise(texts)]
     if isinstance(record, dict) and "query" in record and "pos" in record:
         positives, negatives = (_texts(_listed(record.get(side, []))) for side in ("pos", "neg"))
         (query,) = _texts([record["query"]])

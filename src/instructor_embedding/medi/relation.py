@@ -13,8 +13,11 @@ class Relation(NamedTuple):
     query, pos : str
     neg : str
         A text that does not match, where the source has one, else ``""``: it is to be mined.
+    group : str
+        All texts of relations with the same group match each other; ``""`` says nothing.
     """
 
     query: str
     pos: str
     neg: str = ""
+    group: str = ""

@@ -24,12 +24,15 @@ class Task(NamedTuple):
         For its instruction.
     inputs, outputs : list of str
         Of the same length; of several outputs the first.
+    licence : str
+        That of its instances, ``""`` where the record has none.
     """
 
     name: str
     facts: Facts
     inputs: list[str]
     outputs: list[str]
+    licence: str = ""
 
     @property
     def is_classification(self) -> bool:
@@ -43,23 +46,33 @@ def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator
     """Yield the tasks of a folder of task files, of one such file, or of json lines with a task each.
 
     ``Definition`` may be a string or a list, ``output`` too, and the first release calls ``Instances`` the same but
-    keeps examples in ``Examples``; instances without an input or output are left out, equal inputs are taken once.
+    keeps examples in ``Examples``. Equal inputs are taken once, and those with no text in input or output not at all.
+
+    Parameters
+    ----------
+    path : path
+    reject : callable, optional
+        Takes records that are no task and instances that are none, as a `Reject`; without it they are errors.
 
     Raises
     ------
     InputError
-        With file and place of the first record that is no task.
+        With file and place of the first record or instance of another form.
     """
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     for file in files:
         plain = file.name.removesuffix(".gz").endswith(".json")
         for (what, number), record in _single(file) if plain else read_records(file, reject):
-            try:
-                yield _task(record, file.name.partition(".")[0] if plain else "")
-            except RecordError as error:
+
+            def broken(part: Any, why: RecordError, place: str = f"{what} {number}", file: str = str(file)) -> None:
                 if reject is None:
-                    raise InputError(f"{file}, {what} {number}: {error}") from None
-                reject(Reject(str(file), f"{what} {number}", str(error), record))
+                    raise InputError(f"{file}, {place}: {why}") from None
+                reject(Reject(file, place, str(why), part))
+
+            try:
+                yield _task(record, file.name.partition(".")[0] if plain else "", broken)
+            except RecordError as error:
+                broken(record, error)
 
 
 def _single(file: Path) -> Iterator[tuple[tuple[str, int], Any]]:
@@ -74,22 +87,35 @@ def _single(file: Path) -> Iterator[tuple[tuple[str, int], Any]]:
             raise InputError(f"{file} is no task file: {error}") from None
 
 
-def _task(record: Any, file_name: str) -> Task:
+def _task(record: Any, file_name: str, broken: Callable[[Any, RecordError], None]) -> Task:
     if not isinstance(record, dict) or not isinstance(record.get("Instances"), list):
         raise RecordError("a task is an object with a list of Instances")
     name = str(record.get("task_name") or file_name)
     if not name:
         raise RecordError("the task has no task_name")
     found: dict[str, str] = {}
-    for instance in record["Instances"]:
-        if not isinstance(instance, dict):
-            raise RecordError("an instance is an object with input and output")
-        given, answer = instance.get("input"), instance.get("output")
-        answer = next(iter(answer), None) if isinstance(answer, list) else answer
-        if isinstance(given, str) and given.strip() and isinstance(answer, str) and answer.strip():
-            found.setdefault(given.strip(), answer.strip())
+    for number, instance in enumerate(record["Instances"], 1):
+        try:
+            given, answer = _instance(instance)
+        except RecordError as error:
+            broken(instance, RecordError(f"instance {number} of {name}: {error}"))
+            continue
+        if given and answer:
+            found.setdefault(given, answer)
     facts = of_task(name, _listed(record.get("Categories")), _listed(record.get("Domains")))
-    return Task(name, facts, list(found), list(found.values()))
+    licence = ", ".join(_listed(record.get("Instance License")))
+    return Task(name, facts, list(found), list(found.values()), licence)
+
+
+def _instance(instance: Any) -> tuple[str, str]:
+    if not isinstance(instance, dict):
+        raise RecordError("it must be an object with input and output")
+    given, answer = instance.get("input"), instance.get("output")
+    answer = next(iter(answer), "") if isinstance(answer, list) else answer
+    for field, value in (("input", given), ("output", answer)):
+        if not isinstance(value, str):
+            raise RecordError(f"{field} is {value!r:.60}; it must be a text")
+    return str(given).strip(), str(answer).strip()
 
 
 def _listed(value: Any) -> list[str]:

@@ -1,0 +1,140 @@
+"""What a file of triples looks like: counts, lengths, instructions, duplicates, examples; and a plot."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instructor_embedding.extras import need
+from instructor_embedding.medi.triple import SIDES, Triple, read, record_of
+
+_EDGES = 2 ** np.arange(14)  # words; the last bin is open
+_TASKS = 5000  # tasks whose examples and instructions are told apart
+_INSTRUCTIONS = 20_000
+
+
+@dataclass
+class Task:
+    """One task of a summary.
+
+    Attributes
+    ----------
+    triples : int
+    words : dict of str to int
+        Words of each side, summed; divide by `triples` for the mean.
+    example : dict
+        Its first triple, as in the file.
+    """
+
+    triples: int
+    words: dict[str, int]
+    example: dict[str, Any]
+
+
+@dataclass
+class Summary:
+    """What `summarize` found.
+
+    Attributes
+    ----------
+    triples : int
+    tasks : dict of str to Task
+    instructions : Counter
+        How often each occurs, both sides counted; those behind the first 20,000 under ``"(others)"``.
+    lengths : dict of str to list of int
+        For each side how many texts have up to 1, 2, 4, ... 8192 words, and more.
+    duplicate_triples : int
+        Triples that came before.
+    repeated_queries : int
+        Queries that came before in their task: two of them in one batch are false negatives of each other.
+    """
+
+    triples: int = 0
+    tasks: dict[str, Task] = field(default_factory=dict)
+    instructions: Counter[str] = field(default_factory=Counter)
+    lengths: dict[str, list[int]] = field(default_factory=dict)
+    duplicate_triples: int = 0
+    repeated_queries: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as json can hold it."""
+        return asdict(self)
+
+
+def summarize(path: Path, watched: Callable[[Iterable[Triple]], Iterable[Triple]] = lambda triples: triples) -> Summary:
+    """Read a whole file; 16 bytes a triple are kept.
+
+    Parameters
+    ----------
+    path : path
+        See `triple.read`.
+    watched : callable, optional
+        Wraps the triples as they are read: a progress bar.
+
+    Raises
+    ------
+    InputError
+        A record is no triple.
+    """
+    found = Summary()
+    marks, queries = array("Q"), array("Q")
+    lengths = {side: np.zeros(len(_EDGES) + 1, np.int64) for side in SIDES}
+    for triple in watched(read(path)):
+        found.triples += 1
+        words = {side: len(getattr(triple, side).text.split()) for side in SIDES}
+        for side, count in words.items():
+            lengths[side][np.searchsorted(_EDGES, count)] += 1
+        name = triple.task_name or str(triple.task)
+        task = found.tasks.get(name if name in found.tasks or len(found.tasks) < _TASKS else "(others)")
+        if task is None:
+            task = found.tasks[name] = Task(0, dict.fromkeys(SIDES, 0), record_of(triple))
+        task.triples += 1
+        for side, count in words.items():
+            task.words[side] += count
+        for instruction in (triple.query.instruction, triple.pos.instruction):
+            known = instruction in found.instructions or len(found.instructions) < _INSTRUCTIONS
+            found.instructions[instruction if known else "(others)"] += 1
+        texts = (triple.query.text, triple.pos.text, triple.neg.text)
+        marks.append(_mark(str(triple.task), *texts))
+        queries.append(_mark(str(triple.task), triple.query.text))
+    found.lengths = {side: counts.tolist() for side, counts in lengths.items()}
+    found.duplicate_triples = _repeated(marks)
+    found.repeated_queries = _repeated(queries)
+    return found
+
+
+def plot(found: Summary, path: Path) -> None:
+    """Draw triples by task and lengths by side into a picture; the ending tells its format.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    """
+    figures = need("matplotlib.figure", "drawing a plot")
+    figure = figures.Figure(figsize=(11, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    sizes = sorted((task.triples for task in found.tasks.values()), reverse=True)
+    left.plot(range(1, len(sizes) + 1), sizes, drawstyle="steps-mid")
+    left.set(yscale="log", xlabel="task, largest first", ylabel="triples", title=f"{found.triples:,} triples")
+    for side, counts in found.lengths.items():
+        right.plot(_EDGES, counts[: len(_EDGES)], marker="o", label=side)
+    right.set(xscale="log", xlabel="words, up to", ylabel="texts", title="length")
+    right.set_xscale("log", base=2)
+    right.legend()
+    figure.savefig(path)
+
+
+def _mark(*texts: str) -> int:
+    return int.from_bytes(blake2b("\0".join(texts).encode(), digest_size=8).digest(), "little")
+
+
+def _repeated(marks: array[int]) -> int:
+    return len(marks) - len(np.unique(np.frombuffer(marks, np.uint64))) if marks else 0
