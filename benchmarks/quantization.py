@@ -74,6 +74,7 @@ def main():
     parser.add_argument("--data")
     parser.add_argument("--texts", type=int, default=300, help="texts of cosines, neighbors and speed")
     parser.add_argument("--scored", nargs="*", help="variants whose tasks are run; default: all")
+    parser.add_argument("--tasks", nargs="*", default=TASKS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--table", action="store_true")
@@ -101,7 +102,7 @@ def measure(args):
         if args.data:
             chosen = args.scored or list(models)
             for name in chosen:
-                rows[name] |= scores(models[name], name, args.data)
+                rows[name] |= scores(models[name], name, args.tasks, args.data)
                 print(name, rows[name], file=sys.stderr, flush=True)
     return rows
 
@@ -190,11 +191,11 @@ def compare(rows, models, pairs, rounds):
         rows[name] |= {"speed": round(best["float32"] / seconds, 2), "texts_per_second": round(len(pairs) / seconds, 1)}
 
 
-def scores(model, name, data):
+def scores(model, name, tasks, data):
     from instructor_embedding.evaluation import mteb
     from instructor_embedding.evaluation.encoder import Encoder
 
-    found = mteb.evaluate(Encoder(model, name), mteb.tasks_named(TASKS, [], data))
+    found = mteb.evaluate(Encoder(model, name), mteb.tasks_named(tasks, [], data))
     return {score.task: round(score.value, 2) for score in found}
 
 
