@@ -11,7 +11,16 @@ from torch import nn
 from instructor_embedding import INSTRUCTOR, CheckpointError, InputError, quantize
 from instructor_embedding.engine.torch_backend import TorchBackend
 from instructor_embedding.engine.torch_cpu import TorchCPU
-from instructor_embedding.model.quantized import QuantizedEmbedding, QuantizedLinear, dequantized, rounded, weight_of
+from instructor_embedding.model.checkpoint import Checkpoint
+from instructor_embedding.model.quantized import (
+    Quantized,
+    QuantizedEmbedding,
+    QuantizedLinear,
+    dequantized,
+    plain,
+    rounded,
+    weight_of,
+)
 
 KINDS = ["relu", "gated", "wide"]
 NEAR = {"int8": 0.999, "int4": 0.95, "bfloat16": 0.9999, "float16": 0.99999, "float32": 1 - 1e-6}
@@ -150,6 +159,21 @@ def test_back_to_plain_weights(models, tmp_path):
     again = INSTRUCTOR_exact(small, tmp_path).encode(["A text."])
     np.testing.assert_allclose(plain.eval().encode(["A text."]), again, atol=1e-6)
     plain.save(tmp_path / "plain", layout="legacy-1.0")
+
+
+def test_plain_parts_for_training_and_other_libraries(models, inputs):
+    from instructor_embedding.training.embedder import Embedder
+
+    small = quantize(models["gated"], "int4")
+    parts = Checkpoint(plain(small.encoder), plain(small.head), small.tokens)
+    assert not [layer for layer in parts.encoder.modules() if isinstance(layer, Quantized)]
+    assert plain(models["gated"].encoder) is models["gated"].encoder
+    batch = small.tokens.pack(inputs["pairs"])
+    expected = TorchBackend(small.encoder, small.head, 48).run(batch)
+    np.testing.assert_allclose(TorchBackend(parts.encoder, parts.head, 48).run(batch), expected, atol=1e-6)
+    names = dict(Embedder(parts).named_parameters())
+    assert "encoder.blocks.0.attention.q.weight" in names
+    assert "encoder.embedding.weight" in names
 
 
 def INSTRUCTOR_exact(model, home):
