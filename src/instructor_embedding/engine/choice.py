@@ -67,7 +67,7 @@ class Choice:
     def precision(self, encoder: T5Encoder) -> str:
         """Return the precision that this model computes in."""
         held = any(isinstance(layer, QuantizedLinear) for layer in encoder.modules())
-        able = self.name == "torch" and torch.cpu._is_vnni_supported() and _products(encoder) is not None
+        able = self.name in ("torch", "auto") and torch.cpu._is_vnni_supported() and _products(encoder) is not None
         return self.wanted or ("int8" if held and able else "exact")
 
     def backend(self, encoder: T5Encoder, head: Head, dimension: int) -> Backend:
@@ -93,6 +93,7 @@ class Choice:
             return self._made[2]
         self._made = None  # free the old weights first
         if self.name == "auto":
+            self.wanted = self.precision(encoder)
             self.name = self._fastest(encoder, head, dimension)
             return self.backend(encoder, head, dimension)
         backend = self._make(self.name, encoder, head, dimension)

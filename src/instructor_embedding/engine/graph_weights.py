@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.model.quantized import int8_of, weight_of
+from instructor_embedding.model.quantized import QuantizedEmbedding, int8_of, weight_of
 
 if TYPE_CHECKING:
     from instructor_embedding.engine.graph import Graph
@@ -42,9 +42,12 @@ def lookup(graph: Graph, layer: Any, ids: str) -> str:
     if graph.form != "int8":
         rows = graph("Gather", _held(graph, weight_of(layer)), ids)
         return rows if graph.form == "float32" else graph("Cast", rows, to=_FLOAT)
-    codes, scale = int8_of(layer)
-    rows = graph("Cast", graph("Gather", graph.tensor(codes), ids), to=_FLOAT)
-    return graph("Mul", rows, graph("Gather", scale[:, None], ids))
+    held = isinstance(layer, QuantizedEmbedding) and layer.codes.dtype == torch.int8
+    small = layer if held else QuantizedEmbedding.of(weight_of(layer), 8)
+    mean, deviation = small.columns
+    rows = graph("Cast", graph("Gather", graph.tensor(small.codes), ids), to=_FLOAT)
+    rows = graph("Mul", rows, graph("Gather", small.scale[:, None], ids))
+    return graph("Add", graph("Mul", rows, deviation), mean)
 
 
 def _held(graph: Graph, weight: Tensor) -> str:

@@ -197,7 +197,7 @@ def _assign(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
         found, scale = tensors[name], tensors.get(f"{name}_scale")
         if scale is not None:
             try:
-                put(module, name.removesuffix(".weight"), found, scale)
+                put(module, name.removesuffix(".weight"), found, scale, tensors.get(f"{name}_columns"))
             except ValueError as error:
                 raise CheckpointError(
                     f"{path} holds {name} as {error}, but the config says {tuple(slot.shape)}"

@@ -41,9 +41,8 @@ def encoder_tensors(tensors: dict[str, Tensor], num_layers: int, path: Path) -> 
         )
     for name in _EMBEDDINGS:
         if name in tensors:
-            tensors["shared.weight"] = tensors[name]
-            scale = f"{name}_scale"
-            tensors |= {"shared.weight_scale": tensors[scale]} if scale in tensors else {}
+            of_it = [each for each in tensors if each.startswith(name)]
+            tensors |= {each.replace(name, "shared.weight"): tensors[each] for each in of_it}
             break
     return {ours: tensors[theirs] for ours, theirs in _table(num_layers) if theirs in tensors}
 
@@ -59,7 +58,7 @@ def _table(num_layers: int) -> list[tuple[str, str]]:
         for layer in range(num_layers)
         for ours, theirs in _BLOCK
     ]
-    tensors = ("weight", "weight_scale")  # the scale of weights in 8 or 4 bits
+    tensors = ("weight", "weight_scale", "weight_columns")  # the last two of weights in 8 or 4 bits
     return [(f"{ours}.{each}", f"{theirs}.{each}") for ours, theirs in (*_REST, *blocks) for each in tensors]
 
 

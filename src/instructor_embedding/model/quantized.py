@@ -3,7 +3,9 @@
 8 bits: ``codes`` int8 (rows, columns), ``scale`` float32 (rows,), one scale a row.
 4 bits: ``codes`` uint8 (rows, columns / 2), the first half of a row in the low bits, ``scale`` float16
 (rows, columns / 32), one scale for 32 neighbors in a row; a weight is ``(code - 8) * scale``.
-Files hold codes and scale as ``NAME.weight`` and ``NAME.weight_scale``.
+A table of embeddings also has ``columns`` float32 (2, columns), the mean and the deviation of each column, which are
+taken out before rounding: in trained models a few columns are ten times as large as the others.
+Files hold them as ``NAME.weight``, ``NAME.weight_scale`` and ``NAME.weight_columns``.
 """
 
 from __future__ import annotations
@@ -77,16 +79,31 @@ class QuantizedEmbedding(nn.Module):
 
     codes: Tensor
     scale: Tensor
+    columns: Tensor
 
-    def __init__(self, codes: Tensor, scale: Tensor) -> None:
+    def __init__(self, codes: Tensor, scale: Tensor, columns: Tensor) -> None:
         super().__init__()
         self.register_buffer("codes", codes)
         self.register_buffer("scale", scale)
+        self.register_buffer("columns", columns)
+
+    @classmethod
+    def of(cls, weight: Tensor, bits: int) -> QuantizedEmbedding:
+        """Round a table (rows, columns)."""
+        weight = weight.detach().float()
+        mean = weight.mean(0)
+        # a constant column deviates by the error of its mean alone, which is not to be blown up
+        deviation = torch.maximum(weight.std(0, correction=0), mean.abs() * 1e-5).clamp(min=1e-30)
+        parts = [rounded((part - mean) / deviation, bits) for part in weight.split(_ROWS)]
+        codes, scale = (torch.cat(each) for each in zip(*parts, strict=True))
+        return cls(codes, scale, torch.stack([mean, deviation]))
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return float32 of shape (..., columns)."""
         flat = ids.flatten()
-        return dequantized(self.codes[flat], self.scale[flat]).view(*ids.shape, -1)
+        mean, deviation = self.columns
+        rows = dequantized(self.codes[flat], self.scale[flat])
+        return torch.addcmul(mean, rows, deviation).view(*ids.shape, -1)
 
     def extra_repr(self) -> str:
         """Name the shape, as torch's layers do."""
@@ -161,7 +178,9 @@ def bits_of(codes: Tensor) -> int:
 
 def weight_of(layer: Any) -> Tensor:
     """Return a layer's weight as floats, whether it is torch's, one of this file or one of ``quantize_dynamic``."""
-    if isinstance(layer, Quantized):
+    if isinstance(layer, QuantizedEmbedding):
+        return layer.forward(torch.arange(len(layer.codes), device=layer.codes.device))
+    if isinstance(layer, QuantizedLinear):
         return dequantized(layer.codes, layer.scale)
     weight = layer.weight() if callable(layer.weight) else layer.weight
     found: Tensor = weight.dequantize() if weight.is_quantized else weight
@@ -169,8 +188,8 @@ def weight_of(layer: Any) -> Tensor:
 
 
 def int8_of(layer: Any) -> tuple[Tensor, Tensor]:
-    """Return a layer's weight in 8 bits: as it is held where it is held so, else rounded."""
-    if isinstance(layer, Quantized) and layer.codes.dtype == torch.int8:
+    """Return a linear layer's weight in 8 bits: as it is held where it is held so, else rounded."""
+    if isinstance(layer, QuantizedLinear) and layer.codes.dtype == torch.int8:
         return layer.codes, layer.scale
     return rounded(weight_of(layer), 8)
 
@@ -195,6 +214,8 @@ def stored(module: nn.Module) -> dict[str, Tensor]:
         dot = f"{name}." if name else ""
         if isinstance(layer, Quantized):
             found |= {f"{dot}weight": layer.codes, f"{dot}weight_scale": layer.scale}
+            if isinstance(layer, QuantizedEmbedding):
+                found |= {f"{dot}weight_columns": layer.columns}
         elif is_dynamic(layer):
             codes, scale = _dynamic(layer)
             bias = layer.bias()
@@ -219,33 +240,39 @@ def _dynamic(layer: Any) -> tuple[Tensor, Tensor]:
     return weight.int_repr(), scale.float()
 
 
-def put(module: nn.Module, name: str, codes: Tensor, scale: Tensor) -> None:
+def put(module: nn.Module, name: str, codes: Tensor, scale: Tensor, columns: Tensor | None) -> None:
     """Put a quantized layer into `module` where its layer `name` is; a bias stays.
 
     Raises
     ------
     ValueError
-        Codes and scale do not fit each other or the layer.
+        The tensors do not fit each other or the layer.
     """
     parent_name, _, last = name.rpartition(".")
     parent = module.get_submodule(parent_name)
     old = getattr(parent, last)
-    rows, columns = old.weight.shape
+    rows, width = old.weight.shape
     known = (
-        (torch.int8, (rows, columns), torch.float32, (rows,)),
-        (torch.uint8, (rows, columns // 2), torch.float16, (rows, columns // GROUP)),
+        (torch.int8, (rows, width), torch.float32, (rows,)),
+        (torch.uint8, (rows, width // 2), torch.float16, (rows, width // GROUP)),
     )
     found = (codes.dtype, tuple(codes.shape), scale.dtype, tuple(scale.shape))
     if found not in known:
         raise ValueError("{} {} with scales {} {}".format(*found))
-    setattr(parent, last, quantized_layer(old, codes, scale))
+    if not isinstance(old, nn.Embedding):
+        setattr(parent, last, QuantizedLinear(codes, scale, old.bias))
+    elif columns is None or columns.shape != (2, width) or columns.dtype != torch.float32:
+        raise ValueError("codes without the means and deviations of columns")
+    else:
+        setattr(parent, last, QuantizedEmbedding(codes, scale, columns))
 
 
-def quantized_layer(old: nn.Module, codes: Tensor, scale: Tensor) -> QuantizedLinear | QuantizedEmbedding:
-    """Return the layer for these codes that does what `old` does."""
-    if isinstance(old, (nn.Embedding, QuantizedEmbedding)):
-        return QuantizedEmbedding(codes, scale)
-    return QuantizedLinear(codes, scale, getattr(old, "bias", None))
+def quantized_layer(layer: Any, bits: int) -> QuantizedLinear | QuantizedEmbedding:
+    """Return a layer that does what `layer` does, with its weight in 8 or 4 bits."""
+    if isinstance(layer, (nn.Embedding, QuantizedEmbedding)):
+        return QuantizedEmbedding.of(weight_of(layer), bits)
+    bias = layer.bias() if callable(layer.bias) else layer.bias
+    return QuantizedLinear(*rounded(weight_of(layer), bits), bias)
 
 
 def plain_layer(layer: Any) -> nn.Module:

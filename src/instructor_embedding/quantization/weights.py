@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.instructor import INSTRUCTOR
-from instructor_embedding.model.quantized import Quantized, is_dynamic, plain_layer, quantized_layer, rounded, weight_of
+from instructor_embedding.model.quantized import Quantized, is_dynamic, plain_layer, quantized_layer
 
 BITS = {"int8": 8, "int4": 4}
 HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 KINDS = (*BITS, *HALVES, "float32")
+# of all layers those whose rounding to 4 bits turns vectors most, for their size
+_SENSITIVE = ("attention.v", "attention.o")
 
 
 def quantize(model: INSTRUCTOR, weights: str = "int8", *, embedding: str | None = None) -> INSTRUCTOR:
@@ -28,9 +30,9 @@ def quantize(model: INSTRUCTOR, weights: str = "int8", *, embedding: str | None 
     model : INSTRUCTOR
     weights : str
         ``"int8"``: one scale for each row of a weight, the embeddings' table included. ``"int4"``: one scale for 32
-        neighbors; the layers behind the mean stay in 8 bits. ``"float16"``, ``"bfloat16"``: rounded; a folder of such
-        weights computes in float32 unless it is loaded with ``dtype=``. ``"float32"``: back to plain weights, as
-        training needs them.
+        neighbors; values and outputs of attention, which feel it most, get 8 bits. With both the layers behind the
+        mean stay as they are. ``"float16"``, ``"bfloat16"``: rounded; a folder of such weights computes in float32
+        unless it is loaded with ``dtype=``. ``"float32"``: back to plain weights, as training needs them.
     embedding : str, optional
         Another kind for the table of embeddings: ``"int8"`` or ``"int4"``.
 
@@ -60,11 +62,10 @@ def quantize(model: INSTRUCTOR, weights: str = "int8", *, embedding: str | None 
         raise InputError(f"embedding={embedding!r} goes with weights='int8' or 'int4', not with {weights!r}")
     encoder = model.encoder
     replaced: dict[int, Any] = {}
-    for layer in encoder.modules():
-        if layer is not encoder.relative_bias:
-            replaced |= _replacement(layer, table if layer is encoder.embedding else weights)
-    for layer in model.head.modules():
-        replaced |= _replacement(layer, "int8" if weights == "int4" else weights)
+    for name, layer in model.named_modules():
+        kind = "int8" if weights == "int4" and name.endswith(_SENSITIVE) else weights
+        if layer is not encoder.relative_bias and (weights not in BITS or not name.startswith("head.")):
+            replaced |= _replacement(layer, table if layer is encoder.embedding else kind)
     # deepcopy takes what it finds here as copied: the large weights are never there twice
     found = copy.deepcopy(model, replaced)
     if weights in HALVES:
@@ -80,7 +81,7 @@ def _replacement(layer: nn.Module, kind: str) -> dict[int, nn.Module]:
     if not held and not isinstance(layer, (nn.Linear, nn.Embedding)):
         return {}
     if kind in BITS:
-        return {id(layer): quantized_layer(layer, *rounded(weight_of(layer), BITS[kind]))}
+        return {id(layer): quantized_layer(layer, BITS[kind])}
     return {id(layer): plain_layer(layer)} if held else {}
 
 
