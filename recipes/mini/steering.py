@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--held_back", type=Path)
     given = parser.parse_args()
     random = np.random.default_rng(0)
-    teacher = Teacher(given.teacher_cache, Path(given.teacher).name)
+    teacher = Teacher(given.teacher_cache, given.teacher)
     found: list[Triple] = []
     held: list[dict[str, str]] = []
     for number, source in enumerate(labeled_sources(given.sources)):
