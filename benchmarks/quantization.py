@@ -24,6 +24,7 @@ RESULTS = HERE / "results" / "quantization.json"
 TASKS = ("STSBenchmark", "Banking77Classification")
 FOLDERS = {  # variant: (weights, embedding, dtype and precision to load with)
     "float32": ("float32", None, {}),
+    "float32, computed in int8": ("float32", None, {"precision": "int8"}),
     "bfloat16": ("bfloat16", None, {}),
     "bfloat16, computed so": ("bfloat16", None, {"precision": "fast"}),
     "float16": ("float16", None, {}),
@@ -74,6 +75,7 @@ def main():
     parser.add_argument("--data")
     parser.add_argument("--texts", type=int, default=300, help="texts of cosines, neighbors and speed")
     parser.add_argument("--scored", nargs="*", help="variants whose tasks are run; default: all")
+    parser.add_argument("--variants", nargs="*", help="default: all; float32 is always there")
     parser.add_argument("--tasks", nargs="*", default=TASKS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", action="store_true")
@@ -95,7 +97,7 @@ def main():
 
 def measure(args):
     with tempfile.TemporaryDirectory() as home:
-        variants = list(built(args.model, Path(home)))
+        variants = list(built(args.model, Path(home), args.variants))
         rows = {name: facts for name, facts, _ in variants}
         models = {name: model for name, _, model in variants}
         compare(rows, models, texts(args), args.rounds)
@@ -107,7 +109,7 @@ def measure(args):
     return rows
 
 
-def built(source, home):
+def built(source, home, wanted):
     """Yield (variant, facts, model): each quantized, saved and loaded again, or exported."""
     import torch
 
@@ -116,6 +118,8 @@ def built(source, home):
     model = INSTRUCTOR(source, device="cpu", precision="exact")
     small = write_tiny(home / "warm")
     for name, (weights, embedding, options) in FOLDERS.items():
+        if wanted and name not in ("float32", *wanted):
+            continue
         folder = home / f"{weights}-{embedding}"
         if not folder.exists():
             quantize(model, weights, embedding=embedding).save(folder)
@@ -126,10 +130,13 @@ def built(source, home):
             check=True,
         )
         yield name, {"mb": size(folder), "load": seconds, "memory": round(float(grown.stdout), 1)}, loaded
-    dynamic = torch.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
-    dynamic.save(home / "dynamic")
-    yield DYNAMIC, {"mb": size(home / "dynamic")}, dynamic
+    if not wanted or DYNAMIC in wanted:
+        dynamic = torch.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+        dynamic.save(home / "dynamic")
+        yield DYNAMIC, {"mb": size(home / "dynamic")}, dynamic
     for library, weights in EXPORTS:
+        if wanted and f"{library} {weights}" not in wanted:
+            continue
         folder = home / f"{library}-{weights}"
         path = export(model, folder, library, weights)
         loaded, seconds = timed(lambda p=path, n=library: Exported(model, p, n))
