@@ -23,7 +23,7 @@ from instructor_embedding.instruction import Pair
 from instructor_embedding.model.checkpoint import Checkpoint
 from instructor_embedding.model.packed import Float32
 from instructor_embedding.model.scratch import random_checkpoint
-from instructor_embedding.model.t5 import Attention, FeedForward
+from instructor_embedding.model.t5 import Attention, FeedForward, RMSNorm
 from instructor_embedding.training.teacher import Teacher
 
 BATCH = 1024  # texts a step
@@ -142,8 +142,13 @@ def put_in(table: Table, parts: Checkpoint) -> None:
     embedding.zero_()
     embedding[:, : rows.shape[1]] = rows * scale
     embedding[:, -1] = rest * scale
+    # the dimension that makes rows equally long is far larger than the others, and the layers must see these
+    seen = torch.empty(width).fill_(1 / embedding[:, :-1].square().mean().sqrt().item())
+    seen[-1] = 1 / embedding[:, -1].mean().item()
     for part in parts.encoder.modules():
-        if isinstance(part, Attention):
+        if isinstance(part, RMSNorm) and part is not parts.encoder.final_norm:
+            part.weight.copy_(seen)
+        elif isinstance(part, Attention):
             part.o.weight.zero_()
         elif isinstance(part, FeedForward):
             part.wo.weight.zero_()
