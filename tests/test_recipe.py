@@ -26,7 +26,9 @@ def test_steering_triples_ask_for_different_things():
     topics, labels = random.integers(0, 6, 200), random.integers(0, 12, 200)
     vectors = np.eye(6, dtype=np.float32)[topics] + 0.01 * random.standard_normal((200, 6)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    texts = [f"text {n} topic {topic} label {label}" for n, (topic, label) in enumerate(zip(topics, labels, strict=True))]
+    texts = [
+        f"text {n} topic {topic} label {label}" for n, (topic, label) in enumerate(zip(topics, labels, strict=True))
+    ]
     source = steering.Labeled("made", ("comment",), ("mood",), texts, [f"label {label}" for label in labels])
     triples = list(steering.triples_of(source, vectors, 7, random))
 
