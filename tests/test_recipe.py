@@ -1,6 +1,7 @@
 """The recipe of the bundled model: what its triples teach, and that the model's files are in place."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ RECIPE = Path(__file__).parent.parent / "recipes" / "mini"
 def loaded(name):
     spec = importlib.util.spec_from_file_location(f"recipe_{name}", RECIPE / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
@@ -26,9 +28,7 @@ def test_steering_triples_ask_for_different_things():
     topics, labels = random.integers(0, 6, 200), random.integers(0, 12, 200)
     vectors = np.eye(6, dtype=np.float32)[topics] + 0.01 * random.standard_normal((200, 6)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    texts = [
-        f"text {n} topic {topic} label {label}" for n, (topic, label) in enumerate(zip(topics, labels, strict=True))
-    ]
+    texts = [f"text {n} topic {topics[n]} label {labels[n]}" for n in range(200)]
     source = steering.Labeled("made", ("comment",), ("mood",), texts, [f"label {label}" for label in labels])
     triples = list(steering.triples_of(source, vectors, 7, random))
 
