@@ -1,6 +1,8 @@
 """The recipe of the bundled model: what its triples teach, and that the model's files are in place."""
 
+import gzip
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from instructor_embedding import INSTRUCTOR
 from instructor_embedding.instruction import Pair
 from instructor_embedding.medi.triple import Triple, write
+from instructor_embedding.model.scratch import train_tokenizer
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "mini"
 
@@ -64,6 +67,21 @@ def test_mixture_varies_instructions_alike_on_all_sides(tmp_path):
     assert all(one.query.instruction == one.pos.instruction == one.neg.instruction for one in found)
     assert {one.query.text for one in found} <= {one.query.text for one in rows}
     assert "Represent the tweet: " in said or "" in said
+
+
+def test_texts_of_the_start_hold_rare_words(tmp_path):
+    start = loaded("start")
+    often = [f"the common text {n}" for n in range(60)]
+    rows = [Triple(Pair("i: ", text), Pair("i: ", text), Pair("i: ", text), 0, "x") for text in often]
+    write(tmp_path / "medi.jsonl", rows)
+    (tmp_path / "pairs").mkdir()
+    pairs = [["the common text", "zebra crossing"], ["common", "the text"], ["quartz", ""]]
+    with gzip.open(tmp_path / "pairs" / "made.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(pair) + "\n" for pair in pairs)
+    tokenizer = train_tokenizer([*often, "zebra crossing quartz"] * 3, 80, uncased=True)
+    found = start.chosen(tokenizer, tmp_path / "medi.jsonl", tmp_path, 1000)
+    assert {*often, "zebra crossing", "quartz"} <= set(found)
+    assert not {"the common text", "common", ""} & set(found[-2:])
 
 
 def test_the_bundled_model_needs_no_network(monkeypatch):

@@ -3,8 +3,8 @@
     python recipes/mini/make.py                       # needs ../shared/data, and the hub for the teacher
     python recipes/mini/make.py --teacher FOLDER      # with the teacher in a folder
 
-Steps: triples (medi build), steering triples, their mixture, training, eight bits. All goes to ``build/mini``; the last
-step writes the package's own copy when asked for with ``--install``.
+Steps: triples (medi build), steering triples, their mixture, a static start, training, eight bits. All goes to
+``build/mini``; the last step writes the package's own copy when asked for with ``--install``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--install", action="store_true", help="put the result into the package")
     given = parser.parse_args()
     BUILD.mkdir(parents=True, exist_ok=True)
-    medi, steering, mixture, model = (BUILD / name for name in ("medi.jsonl", "steering.jsonl", "mix.jsonl", "model"))
+    medi, steering, mixture = (BUILD / f"{name}.jsonl" for name in ("medi", "steering", "mix"))
+    start, model = BUILD / "start", BUILD / "model"
     cache = BUILD / "teacher"
     if not medi.is_file():
         run("-c", COMMAND, "medi", "build", HERE / "medi.toml")
@@ -46,10 +47,13 @@ def main() -> None:
         told = ("--teacher", given.teacher, "--teacher_cache", cache, "--held_back", BUILD / "held_back.jsonl")
         run(HERE / "steering.py", given.sources, steering, *told)
     if not mixture.is_file():
-        run(HERE / "mix.py", medi, steering, mixture, "--medi", 160_000, "--steering", 50_000)
+        run(HERE / "mix.py", medi, steering, mixture, "--medi", 90_000, "--steering", 60_000)
+    if not (start / "model.safetensors").is_file():
+        told = ("--teacher", given.teacher, "--teacher_cache", cache)
+        run(HERE / "start.py", medi, given.sources, start, *told)
     if not (model / "model.safetensors").is_file():
-        told = ("--train_file", mixture, "--output_dir", model, "--teacher", given.teacher, "--teacher_cache", cache)
-        run("-c", COMMAND, "train", HERE / "train.toml", *told)
+        told = ("--model_name_or_path", start, "--train_file", mixture, "--output_dir", model)
+        run("-c", COMMAND, "train", HERE / "train.toml", *told, "--teacher", given.teacher, "--teacher_cache", cache)
     small = BUILD / "instructor-mini"
     shutil.rmtree(small, ignore_errors=True)
     run("-c", COMMAND, "quantize", model, small, "--weights", "int8")
