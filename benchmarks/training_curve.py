@@ -1,6 +1,6 @@
 """Print what a model from scratch scores before and while it is trained: STS-B and Banking77, which it never sees.
 
-    python benchmarks/training_curve.py DATA EVAL OUT [--steps 600] [--init mini]
+    python benchmarks/training_curve.py DATA EVAL OUT [--steps 400] [--init mini]
 
 DATA holds pair files (see training_data.py), EVAL the folders STSBenchmark and Banking77Classification. STS-B: Spearman
 correlation on the test set. Banking77: accuracy of a logistic regression on the training set's vectors. The training is
@@ -53,14 +53,14 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("evaluation", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--init", default="mini")
     chosen, extra = parser.parse_known_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     file = chosen.out / "triples.json"
     file.write_text(json.dumps(triples(chosen.data, 3000)), encoding="utf-8")
     flags = ["--init", chosen.init, "--vocab_size", 8192, "--train_file", file, "--output_dir", chosen.out / "model"]
-    flags += ["--max_steps", chosen.steps, "--per_device_train_batch_size", 64, "--max_source_length", 128, "--bf16"]
+    flags += ["--max_steps", chosen.steps, "--per_device_train_batch_size", 64, "--max_source_length", 64, "--bf16"]
     flags += ["--learning_rate", 5e-4, "--warmup_ratio", 0.1, "--cl_temperature", 0.05, "--dropout", 0]
     flags += ["--loss_form", "in-batch", "--mask_duplicates", "--save_steps", max(1, chosen.steps // 4)]
     flags += ["--save_total_limit", 9, "--dev_files", chosen.evaluation / "STSBenchmark" / "test.jsonl.gz"]

@@ -1,5 +1,6 @@
 """The graph on ONNX Runtime and OpenVINO: the vectors of torch, kept on disk by fingerprint."""
 
+import shutil
 import subprocess
 import sys
 
@@ -19,21 +20,28 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
+@pytest.fixture(scope="module")
+def copies(folders, tmp_path_factory):
+    """Copies of the golden checkpoints: graphs are written beside the weights."""
+    home = tmp_path_factory.mktemp("exported")
+    return {kind: shutil.copytree(folder, home / kind) for kind, folder in folders.items()}
+
+
 @pytest.mark.parametrize("kind", ["relu", "gated", "wide"])
 @pytest.mark.parametrize("name", LIBRARY)
-def test_equals_torch(name, kind, folders, models, inputs):
+def test_equals_torch(name, kind, copies, models, inputs):
     pytest.importorskip(LIBRARY[name])
-    model = INSTRUCTOR(folders[kind], device="cpu", backend=name)
+    model = INSTRUCTOR(copies[kind], device="cpu", backend=name)
     expected = models[kind].encode(inputs["pairs"], truncate="quiet")
     np.testing.assert_allclose(model.encode(inputs["pairs"], truncate="quiet"), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "precision"), [("onnx", "int8"), ("openvino", "fast")])
-def test_other_precisions_are_near(name, precision, folders, models, inputs):
+def test_other_precisions_are_near(name, precision, copies, models, inputs):
     pytest.importorskip(LIBRARY[name])
     if precision == "fast" and not bfloat16_is_native():
         pytest.skip("this CPU has no bfloat16")
-    model = INSTRUCTOR(folders["relu"], device="cpu", backend=name, precision=precision)
+    model = INSTRUCTOR(copies["relu"], device="cpu", backend=name, precision=precision)
     expected = models["relu"].encode(inputs["pairs"], truncate="quiet")
     assert 0.99 < (model.encode(inputs["pairs"], truncate="quiet") * expected).sum(1).min() < 1 - 1e-7
 
@@ -63,9 +71,9 @@ def test_a_folder_that_cannot_be_written(folders, tmp_path, monkeypatch):
     assert len(list((tmp_path / "cache" / "instructor_embedding" / "onnx").glob("*.onnx"))) == 1
 
 
-def test_auto_says_what_it_took(folders, models, caplog):
+def test_auto_says_what_it_took(copies, models, caplog):
     with caplog.at_level("INFO", "instructor_embedding"):
-        model = INSTRUCTOR(folders["relu"], device="cpu", backend="auto")
+        model = INSTRUCTOR(copies["relu"], device="cpu", backend="auto")
         vectors = model.encode(["A text."])
     assert caplog.messages[0].startswith("backend='auto' takes ")
     assert "torch" in caplog.messages[0]
@@ -73,17 +81,17 @@ def test_auto_says_what_it_took(folders, models, caplog):
     assert model.backend is model.backend
 
 
-def test_refusals(folders, monkeypatch):
+def test_refusals(copies, monkeypatch):
     with pytest.raises(InputError, match="backend='onx' is unknown; did you mean 'onnx'"):
-        INSTRUCTOR(folders["relu"], backend="onx")
+        INSTRUCTOR(copies["relu"], backend="onx")
     with pytest.raises(InputError, match="does not compute with precision='fast'; it knows: exact, int8"):
-        INSTRUCTOR(folders["relu"], backend="onnx", precision="fast")
+        INSTRUCTOR(copies["relu"], backend="onnx", precision="fast")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError, match=r"pip install \"instructor-embedding\[onnx\]\""):
-        INSTRUCTOR(folders["relu"], device="cpu", backend="onnx").encode(["A text."])
+        INSTRUCTOR(copies["relu"], device="cpu", backend="onnx").encode(["A text."])
 
 
-def test_runs_without_torch(folders, models, tmp_path):
+def test_runs_without_torch(copies, models, tmp_path):
     """The files stand alone: ONNX Runtime and numpy are enough."""
     pytest.importorskip("onnxruntime")
     model = models["relu"]

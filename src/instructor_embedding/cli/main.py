@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from instructor_embedding import __version__
-from instructor_embedding.cli import medi
+from instructor_embedding.cli import evaluate, instructions, medi
 from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 for verb in (encode, similarity, info, bench):
     app.command()(verb)
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(instructions.app, name="instructions")
 app.add_typer(medi.app, name="medi")
 # the flags are those of a dataclass, which is loaded when it is needed
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)

@@ -80,13 +80,14 @@ def write(parts: Checkpoint, folder: Path, layout: str = LAYOUTS[0]) -> None:
         # without modules.json a folder with modules does not load: it goes first and comes last, so that a kill in
         # between leaves no mixture of old and new weights that looks whole
         (folder / _MODULES).unlink(missing_ok=True)
-        for path in sorted(Path(scratch).rglob("*"), key=lambda path: (path.name == _MODULES, path)):
+        for path in sorted(Path(scratch).rglob("*")):
             target = folder / path.relative_to(scratch)
             if path.is_dir():
                 target.mkdir(exist_ok=True)
-            else:
+            elif path.name != _MODULES:
                 os.replace(path, target)
-    _remove_other_weights(folder, layout)
+        _remove_other_weights(folder, layout)
+        os.replace(Path(scratch) / _MODULES, folder / _MODULES)
 
 
 def _remove_other_weights(folder: Path, layout: str) -> None:

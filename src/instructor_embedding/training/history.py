@@ -66,7 +66,6 @@ def plot(folder: Path) -> Path | None:
         for name in names:
             points = [(line["step"], line[name]) for line in lines if name in line]
             scores.plot(*zip(*points, strict=True), marker=".", label=name.removeprefix("eval_"))
-        scores.legend(loc="center right")
-    axes.legend(loc="upper right")
+    figure.legend(loc="outside lower center", ncols=3)
     figure.savefig(folder / PICTURE, dpi=120)
     return folder / PICTURE

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from itertools import islice
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def train(arguments: Sequence[str]) -> Path:
     if args.should_save:
         _say(f"{len(data)} records, {trainer.settings.world_size} process(es), {model.count()[0]} weights are trained")
     try:
-        trainer.train(resume_from_checkpoint=str(start) if start else None)
+        with redirect_stdout(sys.stderr):  # transformers prints its progress
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
     finally:
         interrupt.restore()
     if interrupt.seen and trainer.state.global_step < trainer.state.max_steps:

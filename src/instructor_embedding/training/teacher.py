@@ -200,7 +200,8 @@ def sees_instructions(teacher: str, cache: str | None = None) -> bool:
         import huggingface_hub
 
         try:
-            path = Path(huggingface_hub.hf_hub_download(teacher, "config.json", cache_dir=cache))
+            name = teacher if "/" in teacher else f"sentence-transformers/{teacher}"
+            path = Path(huggingface_hub.hf_hub_download(name, "config.json", cache_dir=cache))
         except Exception as error:
             raise ModelNotFoundError(f"teacher: there is no folder {teacher!r}, and no such model: {error}") from None
     return path.is_file() and read_json(path).get("model_type") in MODEL_TYPES

@@ -1,0 +1,69 @@
+"""Encoders that know nothing, against which every score is read: random vectors, and words weighted by rarity."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from instructor_embedding.errors import InputError, nearest
+from instructor_embedding.extras import need
+from instructor_embedding.instruction import Pair
+from instructor_embedding.model.packed import Float32
+
+BASELINES = ("random", "tf-idf")
+
+
+class RandomVectors:
+    """Gives every distinct text a random direction, the same on every machine; instructions are ignored.
+
+    Parameters
+    ----------
+    dimension : int
+    """
+
+    def __init__(self, dimension: int = 256) -> None:
+        self.dimension = dimension
+
+    def encode(self, pairs: list[Pair]) -> Float32:
+        """Return float32 of shape (n, dimension)."""
+        rows = np.empty((len(pairs), self.dimension), np.float32)
+        for row, pair in zip(rows, pairs, strict=True):
+            seed = hashlib.blake2b(pair.text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            row[:] = np.random.default_rng(int.from_bytes(seed, "little")).standard_normal(self.dimension)
+        return rows
+
+
+class TfIdf:
+    """Words weighted by their rarity in the evaluated texts; instructions are ignored.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        All texts of the evaluation, from which words and their rarity are taken.
+    words : int
+        Keep at most this many words, the most frequent ones; the vectors have as many dimensions.
+    """
+
+    def __init__(self, texts: Iterable[str], words: int = 8192) -> None:
+        library = need("sklearn.feature_extraction.text", "the TF-IDF baseline")
+        self._vectorizer = library.TfidfVectorizer(max_features=words, sublinear_tf=True).fit(texts)
+
+    def encode(self, pairs: list[Pair]) -> Float32:
+        """Return float32 of shape (n, words); a text without a known word gets a zero vector."""
+        rows: Float32 = self._vectorizer.transform([pair.text for pair in pairs]).toarray().astype(np.float32)
+        return rows
+
+
+def baseline(name: str, texts: Iterable[str]) -> RandomVectors | TfIdf:
+    """Return the baseline of a name for an evaluation on some texts.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    if name not in BASELINES:
+        raise InputError(f"baseline={name!r} is unknown{nearest(name, BASELINES)}; known: {', '.join(BASELINES)}")
+    return RandomVectors() if name == "random" else TfIdf(texts)

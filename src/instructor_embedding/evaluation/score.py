@@ -1,0 +1,165 @@
+"""Score: what every evaluation returns, with everything that made it."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from instructor_embedding.errors import InputError
+
+# parts of `config` that say how a run went and not what it was
+_CIRCUMSTANCES = ("metrics", "seconds", "date")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure of one task, and all that is needed to compute it again.
+
+    Use `str()` to print it, `difference` to compare two, `Results` and `read` to keep them.
+
+    Parameters
+    ----------
+    task : str
+        ``"STSBenchmark"``.
+    metric : str
+        ``"cosine_spearman"``.
+    value : float
+        In percent, as the papers print it: a rate, a correlation or a gain times 100.
+    n : int
+        Items that were judged: pairs, queries, texts.
+    config : dict
+        ``benchmark``, ``category``, ``model`` (name, fingerprint), ``instructions`` (side to string), ``sources`` (side
+        to where the instruction is from), ``data``, ``settings``, ``versions``; and, as circumstances that do not make
+        it another score, ``metrics`` (further figures of the same run), ``seconds`` and ``date``.
+
+    Examples
+    --------
+    >>> print(Score("STSBenchmark", "cosine_spearman", 82.03, 1379))
+    STSBenchmark cosine_spearman 82.03 (n=1379)
+    """
+
+    task: str
+    metric: str
+    value: float
+    n: int
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return the score in one line."""
+        return f"{self.task} {self.metric} {self.value:.2f} (n={self.n})"
+
+    @property
+    def model(self) -> str:
+        """The name of the model, or ``""``."""
+        return str(self.config.get("model", {}).get("name", ""))
+
+    @property
+    def category(self) -> str:
+        """The category whose mean it enters, such as ``"STS"``, or ``""``."""
+        return str(self.config.get("category", ""))
+
+    @property
+    def key(self) -> str:
+        """A digest of what was run: equal for a run of the same model, data, instructions, settings and versions."""
+        return key_of(self.task, self.config)
+
+    def difference(self, other: Score) -> float:
+        """Return by how many points this score is above `other`.
+
+        Raises
+        ------
+        InputError
+            They are not of the same task, metric and data, so that the difference would say nothing.
+        """
+        mine, theirs = ((each.task, each.metric, each.config.get("data")) for each in (self, other))
+        if mine != theirs:
+            what = next(name for name, a, b in zip(("task", "metric", "data"), mine, theirs, strict=True) if a != b)
+            raise InputError(f"{self} and {other} cannot be compared: their {what} differs")
+        return self.value - other.value
+
+
+def key_of(task: str, config: Mapping[str, Any]) -> str:
+    """Return the digest that a `Score` of `task` with this `config` has."""
+    what = {name: value for name, value in config.items() if name not in _CIRCUMSTANCES}
+    text = json.dumps([task, what], sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Results:
+    """A file of scores that knows what is in it, so that nothing is run twice.
+
+    Parameters
+    ----------
+    path : path, optional
+        Json lines; made when the first score comes. Default: in memory alone.
+
+    Raises
+    ------
+    InputError
+        The file holds something else.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._path = Path(path) if path is not None else None
+        known = read(self._path) if self._path is not None and self._path.exists() else []
+        self._known = {score.key: score for score in known}
+
+    def find(self, task: str, config: Mapping[str, Any]) -> Score | None:
+        """Return the score of the same run, or None."""
+        return self._known.get(key_of(task, config))
+
+    def add(self, score: Score) -> None:
+        """Keep a score."""
+        self._known[score.key] = score
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(score), ensure_ascii=False, default=str) + "\n")
+
+
+class Clock:
+    """Measures a run; made when it starts."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def circumstances(self, metrics: Mapping[str, float]) -> dict[str, Any]:
+        """Return what a config says of how the run went."""
+        return {
+            "metrics": {name: round(value, 6) for name, value in metrics.items()},
+            "seconds": round(time.perf_counter() - self._start, 1),
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        }
+
+
+def read(path: str | os.PathLike[str]) -> list[Score]:
+    """Return the scores of a file that `Results` wrote; of runs with the same `key` only the last.
+
+    Raises
+    ------
+    InputError
+        The file is missing, or a line of it holds no score; the message has the line's number.
+    """
+    found: dict[tuple[str, str], Score] = {}
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no UTF-8 text'}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            score = Score(**json.loads(line))
+            found[score.key, score.metric] = score
+        except (json.JSONDecodeError, TypeError, AttributeError):
+            raise InputError(
+                f"{path}, line {number} holds no score; a file of scores is what 'instructor-embed evaluate' writes"
+            ) from None
+    return list(found.values())
