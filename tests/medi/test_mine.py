@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instructor_embedding.medi import mine
 from instructor_embedding import InputError
+from instructor_embedding.medi import mine
 from instructor_embedding.medi.lexical import BM25
 
 sparse = pytest.importorskip("scipy.sparse")
@@ -95,8 +95,8 @@ def test_rows_of_length_one(form):
 
 def test_whatever_an_encoder_gives():
     torch = pytest.importorskip("torch")
-    for given in ([[3, 4]], torch.tensor([[3.0, 4.0]], dtype=torch.bfloat16, requires_grad=True), np.array([[3, 4]])):
-        np.testing.assert_allclose(mine.unit(given), [[0.6, 0.8]], rtol=1e-6)
+    for rows in ([[3, 4]], torch.tensor([[3.0, 4.0]], dtype=torch.bfloat16, requires_grad=True), np.array([[3, 4]])):
+        np.testing.assert_allclose(mine.unit(rows), [[0.6, 0.8]], rtol=1e-6)
     for wrong, why in (
         ([[1, 2], [3]], "no vectors of one size"),
         ([1.0, 2.0], r"shape \(2,\)"),
