@@ -211,8 +211,12 @@ def test_quantize_dynamic_of_the_readme(kind, folders, tmp_path, inputs):
     assert (vectors * exact).sum(1).min() > 0.97
     assert np.abs(vectors - exact).max() > 1e-5
     np.testing.assert_array_equal(model.encode(inputs["pairs"], truncate="quiet"), exact)
-    with pytest.raises(InputError, match="replaced by quantized ones"):
-        quantized.save(tmp_path / "quantized")
+    quantized.save(tmp_path / "quantized")
+    again = INSTRUCTOR(tmp_path / "quantized", device="cpu", precision="exact")
+    for name, layer in quantized.named_modules():
+        if isinstance(layer, torch.ao.nn.quantized.dynamic.Linear):
+            assert torch.equal(again.get_submodule(name).codes, layer.weight().int_repr())
+    assert (again.encode(inputs["pairs"], truncate="quiet") * vectors).sum(1).min() > 0.99
 
 
 def test_similarity(models):

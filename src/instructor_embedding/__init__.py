@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from instructor_embedding.engine.export import export
     from instructor_embedding.engine.workers import Workers
     from instructor_embedding.errors import (
         CheckpointError,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         LanguageModelError,
         MissingExtraError,
         ModelNotFoundError,
+        QualityError,
         TruncationError,
         TruncationWarning,
         VectorError,
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     )
     from instructor_embedding.instruction import Instruction, Pair, as_pairs
     from instructor_embedding.instructor import INSTRUCTOR
+    from instructor_embedding.quantization.search import rescore, search_codes
+    from instructor_embedding.quantization.vectors import VectorQuantizer, truncated
+    from instructor_embedding.quantization.weights import quantize
 
 _HOME = {
     "INSTRUCTOR": "instructor",
@@ -38,11 +43,18 @@ _HOME = {
     "LanguageModelError": "errors",
     "MissingExtraError": "errors",
     "ModelNotFoundError": "errors",
+    "QualityError": "errors",
     "TruncationError": "errors",
     "TruncationWarning": "errors",
     "VectorError": "errors",
     "WorkerError": "errors",
     "Workers": "engine.workers",
+    "VectorQuantizer": "quantization.vectors",
+    "export": "engine.export",
+    "quantize": "quantization.weights",
+    "rescore": "quantization.search",
+    "search_codes": "quantization.search",
+    "truncated": "quantization.vectors",
 }
 
 __all__ = [
@@ -55,12 +67,19 @@ __all__ = [
     "MissingExtraError",
     "ModelNotFoundError",
     "Pair",
+    "QualityError",
     "TruncationError",
     "TruncationWarning",
     "VectorError",
+    "VectorQuantizer",
     "WorkerError",
     "Workers",
     "as_pairs",
+    "export",
+    "quantize",
+    "rescore",
+    "search_codes",
+    "truncated",
 ]
 
 

@@ -8,6 +8,7 @@
     ├── CheckpointError (OSError)          a model's files are missing, broken or of another kind
     │   └── ModelNotFoundError             no such folder, or no such model on the hub
     ├── VectorError (ArithmeticError)      a model computed a vector that is zero, infinite or not a number
+    ├── QualityError                       a quantized model loses more than it may
     ├── LanguageModelError                 a language model's server does not answer as it should
     ├── WorkerError (RuntimeError)         a worker process died
     └── MissingExtraError (ImportError)    an optional library is not installed
@@ -49,6 +50,10 @@ class ModelNotFoundError(CheckpointError):
 
 class VectorError(InstructorError, ArithmeticError):
     """A model computed a vector that is zero, infinite or not a number; such a vector is never returned."""
+
+
+class QualityError(InstructorError):
+    """A quantized model loses more than the bounds allow; it was not written."""
 
 
 class LanguageModelError(InstructorError):

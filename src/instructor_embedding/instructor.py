@@ -26,6 +26,7 @@ from instructor_embedding.model import checkpoint, hub
 from instructor_embedding.model.layout import write
 from instructor_embedding.model.packed import Float32, Int32
 from instructor_embedding.model.placement import device_of, dtype_of
+from instructor_embedding.model.quantized import Quantized, plain
 
 OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 
@@ -40,6 +41,7 @@ class INSTRUCTOR(nn.Module):
     ----------
     model_name_or_path : str or path
         A hub id (``"hkunlp/instructor-large"``) or a folder: any INSTRUCTOR, GTR, Sentence-T5 or plain T5 checkpoint.
+        Default: ``"instructor-mini"``, the small English model that comes with the package.
     device : str or torch.device, optional
         Default: cuda if there is one, else mps, else cpu.
     cache_folder : path, optional
@@ -55,9 +57,10 @@ class INSTRUCTOR(nn.Module):
     backend : str
         ``"torch"`` (default), or, on a CPU, ``"openvino"`` or ``"onnx"``; ``"auto"`` tries those that are installed and
         keeps the fastest.
-    precision : str
-        ``"exact"`` (default), or, on a CPU, about twice or four times as fast: ``"fast"`` computes in bfloat16, which
-        the CPU must know (cosine to exact vectors about 0.99998), ``"int8"`` in 8 bits (about 0.9997).
+    precision : str, optional
+        ``"exact"``, or, on a CPU, about twice or four times as fast: ``"fast"`` computes in bfloat16, which the CPU
+        must know (cosine to exact vectors about 0.99998), ``"int8"`` in 8 bits (about 0.9997). Default: ``"exact"``,
+        and for folders of quantized weights ``"int8"`` where the CPU has products of 8 bits.
 
     Raises
     ------
@@ -77,7 +80,7 @@ class INSTRUCTOR(nn.Module):
 
     def __init__(
         self,
-        model_name_or_path: str | os.PathLike[str],
+        model_name_or_path: str | os.PathLike[str] = hub.BUNDLED,
         device: str | torch.device | None = None,
         cache_folder: str | os.PathLike[str] | None = None,
         use_auth_token: str | bool | None = None,
@@ -86,7 +89,7 @@ class INSTRUCTOR(nn.Module):
         local_files_only: bool = False,
         dtype: str | torch.dtype | None = None,
         backend: str = "torch",
-        precision: str = "exact",
+        precision: str | None = None,
         **unknown: Any,
     ) -> None:
         refuse_unknown("INSTRUCTOR", unknown, _LOAD_OPTIONS)
@@ -252,7 +255,8 @@ class INSTRUCTOR(nn.Module):
         Raises
         ------
         InputError
-            The layout is unknown, the path is a file, or the model was quantized by ``quantize_dynamic``.
+            The layout is unknown or cannot hold quantized weights, the path is a file, or ``quantize_dynamic`` put
+            in other layers than int8 linear ones.
         """
         parts = checkpoint.Checkpoint(self.encoder, self.head, self.tokens)
         write(parts, Path(path).expanduser(), layout)
@@ -290,13 +294,13 @@ class INSTRUCTOR(nn.Module):
         """
         library = need("sentence_transformers", "as_sentence_transformer()")
         with tempfile.TemporaryDirectory() as scratch:
-            self.save(scratch)
+            write(checkpoint.Checkpoint(plain(self.encoder), plain(self.head), self.tokens), Path(scratch))
             return library.SentenceTransformer(scratch, device=str(self.device))
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.encoder.embedding.weight.device
+        return self.encoder.device
 
     @property
     def max_seq_length(self) -> int:
@@ -326,9 +330,18 @@ class INSTRUCTOR(nn.Module):
         """What runs batches for this model, as it is now."""
         return self._choice.backend(self.encoder, self.head, self.get_sentence_embedding_dimension())
 
+    @property
+    def precision(self) -> str:
+        """What the model computes in: ``"exact"``, ``"fast"`` or ``"int8"``."""
+        return self._choice.precision(self.encoder)
+
     def train(self, mode: bool = True) -> INSTRUCTOR:
         """Switch between training and inference, as every module does; training frees what only inference needs."""
         if mode:
+            if any(isinstance(layer, Quantized) for layer in self.modules()):
+                raise InputError(
+                    "weights in 8 or 4 bits cannot be trained; train instructor_embedding.quantize(model, 'float32')"
+                )
             self._choice.drop()
         return super().train(mode)
 

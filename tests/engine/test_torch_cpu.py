@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_int8_product_is_near(positive):
     x = x.relu() if positive else x
     scale = torch.rand(37, 1, generator=random) + 0.5
     kernel = Int8Kernel(torch.float32)
-    found, rest = kernel.product(kernel.rows(x.clone(), scale, positive), kernel.pack(weight))
+    found, rest = kernel.product(kernel.rows(x.clone(), scale, positive), kernel.pack([SimpleNamespace(weight=weight)]))
     expected = (x * scale) @ weight.T
     error = ((found * rest - expected).norm() / expected.norm()).item()
     assert 1e-4 < error < 0.012
@@ -146,7 +147,7 @@ def test_activations(activation):
     x, weight = torch.randn(9, 32, generator=random), torch.randn(16, 32, generator=random) / 6
     expected = ACTIVATIONS[activation](x @ weight.T)
     kernel = FloatKernel(torch.float32)
-    found, scale = kernel.product(kernel.rows(x.clone()), kernel.pack(weight), activation)
+    found, scale = kernel.product(kernel.rows(x.clone()), kernel.pack([SimpleNamespace(weight=weight)]), activation)
     assert scale is None
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,7 @@ def test_build(folder, tmp_path):
     assert [task["task"] for task in saved["tasks"]] == [0, 1, 2]
     assert saved["tasks"][0]["licence"] == "CC0"
     assert saved["sources"][0]["file"] == "qa.jsonl"
+    assert saved["sha256"] == sha256((tmp_path / "out.jsonl").read_bytes()).hexdigest()
     assert saved["sources"][0]["encoder"].startswith("bm25 (bm25s ")
     topic = {text: name for name, text in TOPICS.items()}
     for triple in triples:

@@ -15,7 +15,7 @@ from instructor_embedding.errors import InputError
 
 
 def bench(
-    model: Annotated[str, typer.Argument(help="Hub id or folder of the model.")],
+    model: options.Name = options.DEFAULT,
     source: Annotated[
         str | None,
         typer.Option("--input", help="Your own texts, a file as encode reads it; default: built-in ones."),
@@ -27,7 +27,7 @@ def bench(
     words: Annotated[int, typer.Option(help="About how long built-in texts are, in words.")] = 16,
     rounds: Annotated[int, typer.Option(help="How often; the median is reported.")] = 3,
     backend: options.Backend = "torch",
-    precision: options.Precision = "exact",
+    precision: options.Precision = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure throughput, latency, memory and the share of the machine's matrix peak."""
@@ -43,6 +43,7 @@ def bench(
             raise InputError(f"{source} holds no texts")
     embedder = options.load(model, "cpu", "float32", backend, precision)
     runner = embedder.eval().backend
+    precision = embedder.precision
     found = measure(pairs, embedder.tokens, runner, embedder.encoder.config, precision, rounds)
     facts = {"model": model, "backend": type(runner).__name__, "precision": precision} | dataclasses.asdict(found)
     if as_json:

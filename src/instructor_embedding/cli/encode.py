@@ -18,7 +18,7 @@ from instructor_embedding.instruction import Pair
 def encode(
     source: Annotated[str, typer.Argument(metavar="[FILE]", help="txt, csv, tsv, jsonl or parquet; - is stdin.")] = "-",
     *,
-    model: options.Model,
+    model: options.Model = options.DEFAULT,
     instruction: Annotated[
         str | None, typer.Option("-i", "--instruction", help="Instruction of the rows that have none of their own.")
     ] = None,
@@ -32,7 +32,7 @@ def encode(
     device: options.Device = None,
     dtype: options.Dtype = "float32",
     backend: options.Backend = "torch",
-    precision: options.Precision = "exact",
+    precision: options.Precision = None,
     as_json: options.Json = False,
 ) -> None:
     """Encode texts, one vector a row.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
 import typer
 
@@ -11,10 +10,12 @@ from instructor_embedding.cli import options
 
 
 def info(
-    model: Annotated[str, typer.Argument(help="Hub id or folder of the model.")],
+    model: options.Name = options.DEFAULT,
     as_json: options.Json = False,
 ) -> None:
     """Print a model's shape, limits and size."""
+    from instructor_embedding.model.quantized import kinds, parameters
+
     embedder = options.load(model, "cpu", "float32")
     config, tokens = embedder.encoder.config, embedder.tokens
     gate = "gated " if config.gated else ""
@@ -22,7 +23,8 @@ def info(
         "model": model,
         "dimensions": embedder.get_sentence_embedding_dimension(),
         "max_seq_length": tokens.max_length,
-        "parameters": sum(weight.numel() for weight in embedder.parameters()),
+        "parameters": parameters(embedder),
+        "weights": ", ".join(kinds(embedder)),
         "layers": config.num_layers,
         "d_model": config.d_model,
         "heads": config.num_heads,

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from instructor_embedding import __version__
-from instructor_embedding.cli import evaluate, instructions, medi
+from instructor_embedding.cli import evaluate, export, instructions, medi
 from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
+from instructor_embedding.cli.quantize import quantize
 from instructor_embedding.cli.similarity import similarity
 from instructor_embedding.cli.train import train
 from instructor_embedding.errors import InputError, InstructorError
@@ -24,9 +25,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (encode, similarity, info, bench):
+for verb in (encode, similarity, info, bench, quantize):
     app.command()(verb)
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(export.app, name="export")
 app.add_typer(instructions.app, name="instructions")
 app.add_typer(medi.app, name="medi")
 # the flags are those of a dataclass, which is loaded when it is needed

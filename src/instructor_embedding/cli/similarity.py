@@ -17,7 +17,7 @@ def similarity(
         list[str] | None, typer.Argument(metavar="[TEXT]...", help="At least two; none: the lines of stdin.")
     ] = None,
     *,
-    model: options.Model,
+    model: options.Model = options.DEFAULT,
     instruction: Annotated[
         list[str] | None, typer.Option("-i", "--instruction", help="One for all texts, or once for each text.")
     ] = None,

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from instructor_embedding.engine.graph_weights import linear, lookup
 from instructor_embedding.extras import need
 from instructor_embedding.model.pooling import Dense, Head
 from instructor_embedding.model.t5 import Block, RMSNorm, T5Encoder
@@ -24,10 +25,10 @@ INPUTS = ("input_ids", "attention_mask", "context_masks")
 OUTPUT = "sentence_embedding"
 
 
-def write(encoder: T5Encoder, head: Head, path: Path) -> None:
-    """Write the graph to `path` in float32, and its weights to a file beside it, named ``<path>.data``."""
+def write(encoder: T5Encoder, head: Head, path: Path, form: str = "float32") -> None:
+    """Write the graph to `path`, and its weights, in one of `graph_weights.FORMS`, to ``<path>.data`` beside it."""
     onnx = need("onnx", "an ONNX graph")
-    graph = _Graph(onnx)
+    graph = Graph(onnx, form)
     states = _encode(graph, encoder)
     _pool(graph, states, head)
     model = graph.model()
@@ -37,11 +38,19 @@ def write(encoder: T5Encoder, head: Head, path: Path) -> None:
     onnx.save_model(model, str(path), save_as_external_data=True, location=data, size_threshold=1024)
 
 
-class _Graph:
-    """Nodes and weights, as they are added; every value is known by its name."""
+class Graph:
+    """Nodes and weights, as they are added; every value is known by its name.
 
-    def __init__(self, onnx: Any) -> None:
+    Parameters
+    ----------
+    onnx : module
+    form : str
+        How large weights are held: one of `graph_weights.FORMS`.
+    """
+
+    def __init__(self, onnx: Any, form: str) -> None:
         self.onnx = onnx
+        self.form = form
         self.nodes: list[Any] = []
         self.weights: dict[str, Any] = {}
 
@@ -62,6 +71,14 @@ class _Graph:
             self.weights[name] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
         return name
 
+    def tensor(self, value: Tensor) -> str:
+        """Add a tensor in the dtype that it has and return its name."""
+        kind = getattr(self.onnx.TensorProto, str(value.dtype).removeprefix("torch.").upper())
+        content = value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        name = f"weight_{len(self.weights)}"
+        self.weights[name] = self.onnx.helper.make_tensor(name, kind, tuple(value.shape), content, raw=True)
+        return name
+
     def model(self) -> Any:
         """Return the model of all that was added."""
         helper, kinds = self.onnx.helper, self.onnx.TensorProto
@@ -72,35 +89,33 @@ class _Graph:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
 
 
-def _encode(graph: _Graph, encoder: T5Encoder) -> str:
+def _encode(graph: Graph, encoder: T5Encoder) -> str:
     """Add the encoder; returns the name of its states (n, L, D)."""
     heads = encoder.config.num_heads
     bias = _bias(graph, encoder)
-    hidden = graph("Gather", encoder.embedding.weight, "input_ids")
+    hidden = lookup(graph, encoder.embedding, "input_ids")
     for module in encoder.blocks:
         block = cast(Block, module)
         x = _norm(graph, hidden, block.attention_norm)
         layer = block.attention
-        query, key, value = (
-            _split(graph, _linear(graph, x, part.weight), heads) for part in (layer.q, layer.k, layer.v)
-        )
+        query, key, value = (_split(graph, linear(graph, x, part), heads) for part in (layer.q, layer.k, layer.v))
         scores = graph("Add", graph("MatMul", query, graph("Transpose", key, perm=[0, 1, 3, 2])), bias)
         mixed = graph("Transpose", graph("MatMul", graph("Softmax", scores, axis=-1), value), perm=[0, 2, 1, 3])
         mixed = graph("Reshape", mixed, [0, 0, heads * encoder.config.d_kv])
-        hidden = graph("Add", hidden, _linear(graph, mixed, layer.o.weight))
+        hidden = graph("Add", hidden, linear(graph, mixed, layer.o))
         x = _norm(graph, hidden, block.feed_forward_norm)
         inner = block.feed_forward
         activate = _ACTIVATIONS[inner.activation]
         if inner.gated:
-            gate = activate(graph, _linear(graph, x, inner.wi_0.weight))
-            x = graph("Mul", gate, _linear(graph, x, inner.wi_1.weight))
+            gate = activate(graph, linear(graph, x, inner.wi_0))
+            x = graph("Mul", gate, linear(graph, x, inner.wi_1))
         else:
-            x = activate(graph, _linear(graph, x, inner.wi.weight))
-        hidden = graph("Add", hidden, _linear(graph, x, inner.wo.weight))
+            x = activate(graph, linear(graph, x, inner.wi))
+        hidden = graph("Add", hidden, linear(graph, x, inner.wo))
     return _norm(graph, hidden, encoder.final_norm)
 
 
-def _bias(graph: _Graph, encoder: T5Encoder) -> str:
+def _bias(graph: Graph, encoder: T5Encoder) -> str:
     """Add the bias of relative positions and of padding, (n, H, L, L): by distance, as far ones share a bucket."""
     far = encoder.config.relative_attention_max_distance
     with torch.no_grad():
@@ -115,21 +130,23 @@ def _bias(graph: _Graph, encoder: T5Encoder) -> str:
     return graph("Add", bias, graph("Mul", padding, -1e9))
 
 
-def _places(graph: _Graph) -> str:
+def _places(graph: Graph) -> str:
     """Add 0, 1, ... L - 1."""
     length = graph("Squeeze", graph("Slice", graph("Shape", "input_ids"), [1], [2]), [0])
     return graph("Range", 0, length, 1)
 
 
-def _pool(graph: _Graph, states: str, head: Head) -> None:
+def _pool(graph: Graph, states: str, head: Head) -> None:
     """Add the mean over the tokens behind the instruction, and the head."""
-    behind = graph("GreaterOrEqual", _places(graph), graph("Unsqueeze", "context_masks", [1]))
+    last = graph("Sub", graph("ReduceSum", "attention_mask", [1], keepdims=0), 1)  # the end mark is always taken
+    skip = graph("Min", "context_masks", last)
+    behind = graph("GreaterOrEqual", _places(graph), graph("Unsqueeze", skip, [1]))
     kept = graph("Mul", graph("Cast", "attention_mask", to=1), graph("Cast", behind, to=1))
     total = graph("Squeeze", graph("MatMul", graph("Unsqueeze", kept, [1]), states), [1])
     found = graph("Div", total, graph("ReduceSum", kept, [1], keepdims=1))
     for module in head.dense:
         dense = cast(Dense, module)
-        found = _linear(graph, found, dense.linear.weight)
+        found = linear(graph, found, dense.linear)
         if dense.linear.bias is not None:
             found = graph("Add", found, dense.linear.bias)
         activate = _ACTIVATIONS[type(dense.activation).__name__.lower()]
@@ -139,32 +156,28 @@ def _pool(graph: _Graph, states: str, head: Head) -> None:
     graph("Identity", found, name=OUTPUT)
 
 
-def _linear(graph: _Graph, x: str, weight: Tensor) -> str:
-    return graph("MatMul", x, weight.T)
-
-
-def _split(graph: _Graph, x: str, heads: int) -> str:
+def _split(graph: Graph, x: str, heads: int) -> str:
     return graph("Transpose", graph("Reshape", x, [0, 0, heads, -1]), perm=[0, 2, 1, 3])
 
 
-def _norm(graph: _Graph, x: str, norm: RMSNorm) -> str:
+def _norm(graph: Graph, x: str, norm: RMSNorm) -> str:
     mean = graph("ReduceMean", graph("Mul", x, x), axes=[-1], keepdims=1)
     size = graph("Sqrt", graph("Add", mean, norm.eps))
     return graph("Mul", graph("Div", x, size), norm.weight)
 
 
-def _gelu(graph: _Graph, x: str) -> str:
+def _gelu(graph: Graph, x: str) -> str:
     half = graph("Mul", x, 0.5)
     return graph("Mul", half, graph("Add", graph("Erf", graph("Mul", x, math.sqrt(0.5))), 1.0))
 
 
-def _gelu_tanh(graph: _Graph, x: str) -> str:
+def _gelu_tanh(graph: Graph, x: str) -> str:
     cube = graph("Mul", graph("Mul", graph("Mul", x, x), x), 0.044715)
     inner = graph("Tanh", graph("Mul", graph("Add", x, cube), math.sqrt(2 / math.pi)))
     return graph("Mul", graph("Mul", x, 0.5), graph("Add", inner, 1.0))
 
 
-_ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
+_ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
     "relu": lambda graph, x: graph("Relu", x),
     "gelu": _gelu,
     "gelu_new": _gelu_tanh,

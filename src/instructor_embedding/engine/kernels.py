@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from instructor_embedding.model.quantized import int8_of, weight_of
 from instructor_embedding.model.t5 import ACTIVATIONS
 
 ROWS = 1024  # rows that weights are laid out for; other numbers of rows work as well
@@ -28,8 +29,8 @@ class Kernel(Protocol):
 
     attention: torch.dtype
 
-    def pack(self, weight: Tensor) -> Any:
-        """Lay out a weight (out, in) for `product`."""
+    def pack(self, layers: list[Any]) -> Any:
+        """Lay out the weights (out, in) of linear layers, one above the other, for `product`."""
         ...
 
     def rows(self, x: Tensor, scale: Tensor | None = None, positive: bool = False) -> Any:
@@ -52,8 +53,9 @@ class FloatKernel:
     def __init__(self, dtype: torch.dtype) -> None:
         self.attention = dtype
 
-    def pack(self, weight: Tensor) -> Tensor:
-        """Return the weight in oneDNN's own layout."""
+    def pack(self, layers: list[Any]) -> Tensor:
+        """Return the weights in oneDNN's own layout."""
+        weight = torch.cat([weight_of(layer) for layer in layers]) if len(layers) > 1 else weight_of(layers[0])
         packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.to(self.attention).contiguous(), ROWS)
         return packed
 
@@ -94,12 +96,11 @@ class Int8Kernel:
     def __init__(self, attention: torch.dtype) -> None:
         self.attention = attention
 
-    def pack(self, weight: Tensor) -> Int8Weight:
-        """Round a weight to int8 and lay it out."""
-        weight = weight.float()
-        scale = weight.abs().amax(1).clamp(min=1e-30) / 127
-        codes = (weight / scale[:, None]).round_().to(torch.int8)
-        packed = torch.ops.onednn.qlinear_prepack(codes, [ROWS, weight.shape[1]])
+    def pack(self, layers: list[Any]) -> Int8Weight:
+        """Lay out weights in 8 bits: their own where they have them, else rounded."""
+        parts = [int8_of(layer) for layer in layers]
+        codes, scale = (torch.cat(each) for each in zip(*parts, strict=True))
+        packed = torch.ops.onednn.qlinear_prepack(codes, [ROWS, codes.shape[1]])
         return Int8Weight(packed, scale, torch.zeros(len(scale), dtype=torch.int32))
 
     def rows(self, x: Tensor, scale: Tensor | None = None, positive: bool = False) -> Int8Rows:

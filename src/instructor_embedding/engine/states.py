@@ -67,6 +67,6 @@ def inputs_of(batch: Packed, context: np.ndarray, encoder: T5Encoder) -> dict[st
     """Pad a batch into tensors: ``input_ids`` and ``attention_mask`` (n, longest), ``context_masks`` (n,)."""
     ids, mask = batch.padded(encoder.config.pad_token_id)
     mask[np.arange(mask.shape[1]) < batch.skip[:, None]] = 0
-    device = encoder.embedding.weight.device
+    device = encoder.device
     columns = {"input_ids": ids, "attention_mask": mask, "context_masks": context}
     return {name: torch.from_numpy(column.astype(np.int64)).to(device) for name, column in columns.items()}

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from instructor_embedding.engine.attention import attend, runs_of
@@ -52,7 +51,7 @@ class TorchCPU:
         if precision == "int8":
             self.kernel = Int8Kernel(torch.bfloat16 if bfloat16_is_native() else torch.float32)
         else:
-            dtype = encoder.embedding.weight.dtype if precision == "exact" else torch.bfloat16
+            dtype = encoder.dtype if precision == "exact" else torch.bfloat16
             self.kernel = FloatKernel(dtype)
         with torch.inference_mode():
             self.layers = [self._pack(cast(Block, block)) for block in encoder.blocks]
@@ -69,16 +68,16 @@ class TorchCPU:
 
     def _pack(self, block: Block) -> _Layer:
         attention, inner, pack = block.attention, block.feed_forward, self.kernel.pack
-        qkv = pack(torch.cat([attention.q.weight, attention.k.weight, attention.v.weight]))
-        up = [pack(part.weight) for part in ([inner.wi_0, inner.wi_1] if inner.gated else [inner.wi])]
-        layer = _Layer(block, qkv, pack(attention.o.weight), up, pack(inner.wo.weight))
-        weights.release(list(block.parameters()))
+        qkv = pack([attention.q, attention.k, attention.v])
+        up = [pack([part]) for part in ([inner.wi_0, inner.wi_1] if inner.gated else [inner.wi])]
+        layer = _Layer(block, qkv, pack([attention.o]), up, pack([inner.wo]))
+        weights.release([*block.parameters(), *block.buffers()])
         return layer
 
     def _states(self, batch: Packed) -> Tensor:
         """Return the normed states, float32, of the tokens that are pooled."""
         ids, where = torch.unique(torch.from_numpy(batch.ids), return_inverse=True)
-        first = F.embedding(ids, self.encoder.embedding.weight).float()
+        first = self.encoder.embedding(ids).float()
         hidden = first[where]
         runs = runs_of(batch, self._bias_of(int(batch.lengths.max())))
         kept = _kept(batch)

@@ -131,7 +131,9 @@ def retrieve(
         What every prompt starts with.
     """
     count = language_model.count if language_model is not None else _quarter_bytes
-    lengths = [count(task.render(example, True)) for example in pool]
+    # the published budget leaves room for what stands between examples; that of a small model does not
+    between = task.between if budget < task.budget else ""
+    lengths = [count(task.render(example, True) + between) for example in pool]
     cosines = centered(test_vectors) @ centered(pool_vectors).T
     start = count(head) if head else 0
     return [

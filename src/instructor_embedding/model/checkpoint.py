@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from instructor_embedding.errors import CheckpointError
 from instructor_embedding.model import pooling, t5, weights
 from instructor_embedding.model.names import encoder_tensors
+from instructor_embedding.model.quantized import put
 from instructor_embedding.model.tokens import TextTokenizer
 
 MODEL_TYPES = ("t5", "mt5")
@@ -184,19 +185,32 @@ def _dense(folder: Path, width: int) -> pooling.Dense:
 
 
 def _assign(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Make `tensors` the parameters of `module` without copying them, after comparing names and shapes."""
+    """Make `tensors` the parameters of `module` without copying them, after comparing names and shapes.
+
+    Layers whose weights are in 8 or 4 bits are replaced by those that hold them so.
+    """
     expected = module.state_dict()
+    plain = {}
     for name, slot in expected.items():
         if name not in tensors:
             raise CheckpointError(f"{path} lacks the tensor {name}; the file is of another model or not whole")
-        found = tensors[name]
+        found, scale = tensors[name], tensors.get(f"{name}_scale")
+        if scale is not None:
+            try:
+                put(module, name.removesuffix(".weight"), found, scale, tensors.get(f"{name}_columns"))
+            except ValueError as error:
+                raise CheckpointError(
+                    f"{path} holds {name} as {error}, but the config says {tuple(slot.shape)}"
+                ) from None
+            continue
         if found.shape != slot.shape:
             raise CheckpointError(
                 f"{path} holds {name} of shape {tuple(found.shape)}, but the config says {tuple(slot.shape)}"
             )
         if not found.is_floating_point():
             raise CheckpointError(f"{path} holds {name} as {found.dtype}; weights must be floating point")
-    module.load_state_dict({name: tensors[name].float() for name in expected}, assign=True)
+        plain[name] = found.float()
+    module.load_state_dict(plain, assign=True, strict=False)
 
 
 def _tokens(home: Path, config: t5.T5Config) -> TextTokenizer:

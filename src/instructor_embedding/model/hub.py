@@ -23,6 +23,7 @@ _JSON_FILES = (
     "tokenizer_config.json",
 )
 _EXAMPLE = "hkunlp/instructor-large"
+BUNDLED = "instructor-mini"  # comes with the package
 _BY_HAND = "download it where there is a network and pass the folder"
 
 
@@ -39,8 +40,9 @@ def resolve(
     Parameters
     ----------
     name : str or path
-        An existing folder, or a hub id such as ``"hkunlp/instructor-large"``; a name without a slash is looked up
-        under ``sentence-transformers/``, as the original did.
+        An existing folder, ``"instructor-mini"`` (comes with the package), or a hub id such as
+        ``"hkunlp/instructor-large"``; another name without a slash is looked up under ``sentence-transformers/``, as
+        the original did.
     cache_folder : path, optional
         Where downloads are kept; by default ``SENTENCE_TRANSFORMERS_HOME`` if set, else huggingface_hub's cache.
     token, revision, local_files_only
@@ -55,6 +57,8 @@ def resolve(
     if path.exists():
         return path
     text = os.fspath(name)
+    if text == BUNDLED:
+        return Path(__file__).parents[1] / "bundled" / BUNDLED
     if not _is_hub_id(text):
         raise ModelNotFoundError(f"there is no folder {text!r}; pass a folder or a hub id such as {_EXAMPLE!r}")
     repo = text if "/" in text else f"sentence-transformers/{text}"

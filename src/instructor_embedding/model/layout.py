@@ -17,6 +17,7 @@ from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.model.checkpoint import Checkpoint
 from instructor_embedding.model.names import file_tensors
 from instructor_embedding.model.pooling import Dense
+from instructor_embedding.model.quantized import stored
 from instructor_embedding.model.t5 import T5Config
 from instructor_embedding.model.weights import SAFE, TORCH
 
@@ -65,18 +66,28 @@ def write(parts: Checkpoint, folder: Path, layout: str = LAYOUTS[0]) -> None:
     Raises
     ------
     InputError
-        The layout is unknown, `folder` is a file, or the model's layers were replaced by quantized ones.
+        The layout is unknown or cannot hold quantized weights, `folder` is a file, or layers were replaced by others.
     """
     if layout not in LAYOUTS:
         raise InputError(f"layout={layout!r} is unknown{nearest(str(layout), LAYOUTS)}; known: {', '.join(LAYOUTS)}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; pass a folder to save to")
-    state = parts.encoder.state_dict()
-    if any(not isinstance(value, Tensor) or value.is_quantized for value in state.values()):
-        raise InputError("this model's layers were replaced by quantized ones, which have no plain weights to save")
+    try:
+        state, dense = stored(parts.encoder), [stored(layer) for layer in parts.head.dense_layers()]
+    except ValueError as error:
+        raise InputError(
+            f"a layer of this model was replaced by a quantized one that no file can hold: {error}; "
+            "quantize linear layers alone, with dtype=torch.qint8"
+        ) from None
+    tensors = [file_tensors(state, parts.encoder.config.num_layers), *dense]
+    if layout == "legacy-1.0" and any(name.endswith("_scale") for part in tensors for name in part):
+        raise InputError(
+            "layout='legacy-1.0' cannot hold quantized weights; save with layout='sentence-transformers', "
+            "or save instructor_embedding.quantize(model, 'float32')"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as scratch:
-        _write_all(parts, Path(scratch), layout, folder.resolve().name)
+        _write_all(parts, tensors, Path(scratch), layout, folder.resolve().name)
         # without modules.json a folder with modules does not load: it goes first and comes last, so that a kill in
         # between leaves no mixture of old and new weights that looks whole
         (folder / _MODULES).unlink(missing_ok=True)
@@ -98,7 +109,7 @@ def _remove_other_weights(folder: Path, layout: str) -> None:
             (home / name).unlink(missing_ok=True)
 
 
-def _write_all(parts: Checkpoint, folder: Path, layout: str, name: str) -> None:
+def _write_all(parts: Checkpoint, tensors: list[dict[str, Tensor]], folder: Path, layout: str, name: str) -> None:
     config, head, legacy = parts.encoder.config, parts.head, layout == "legacy-1.0"
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
     modules += [(f"{2 + index}_Dense", "Dense") for index in range(len(head.dense))]
@@ -110,16 +121,16 @@ def _write_all(parts: Checkpoint, folder: Path, layout: str, name: str) -> None:
     ]
     for path, _ in modules:
         (folder / path).mkdir(exist_ok=True)
-    dtype = parts.encoder.embedding.weight.dtype
+    dtype = parts.encoder.dtype
     _json(folder / _MODULES, entries)
-    _json(folder / "config.json", _config(config, dtype))
+    _json(folder / "config.json", _config(config, dtype) | _quantization(tensors[0]))
     _json(folder / "sentence_bert_config.json", _limits(parts))
     _json(folder / "config_sentence_transformers.json", {"prompts": {}, "similarity_fn_name": "cosine"})
     _json(folder / "1_Pooling" / "config.json", _pooling(config.d_model, legacy))
-    _tensors(folder, layout, file_tensors(parts.encoder.state_dict(), config.num_layers))
+    _tensors(folder, layout, tensors[0])
     dimension = config.d_model
     for index, dense in enumerate(head.dense_layers()):
-        dimension = _dense(folder / f"{2 + index}_Dense", layout, dense)
+        dimension = _dense(folder / f"{2 + index}_Dense", layout, dense, tensors[1 + index])
     _tokenizer(folder, parts, legacy)
     (folder / "README.md").write_text(_CARD.format(name=name, dimension=dimension), encoding="utf-8")
 
@@ -136,14 +147,21 @@ def _pooling(width: int, legacy: bool) -> dict[str, Any]:
     return config if legacy else config | {"include_prompt": False}
 
 
-def _dense(folder: Path, layout: str, dense: Dense) -> int:
+def _quantization(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Say in config.json that weights are quantized, so that a library that cannot read them refuses the folder."""
+    kinds = {torch.int8: "int8", torch.uint8: "int4"}
+    found = sorted({kinds[tensor.dtype] for tensor in tensors.values() if tensor.dtype in kinds})
+    return {"quantization_config": {"quant_method": "instructor", "weights": found}} if found else {}
+
+
+def _dense(folder: Path, layout: str, dense: Dense, tensors: Mapping[str, Tensor]) -> int:
     linear = dense.linear
     config = {"in_features": linear.in_features, "out_features": linear.out_features}
     _json(
         folder / "config.json",
-        config | {"bias": linear.bias is not None, "activation_function": dense.activation_name},
+        config | {"bias": "linear.bias" in tensors, "activation_function": dense.activation_name},
     )
-    _tensors(folder, layout, dense.state_dict())
+    _tensors(folder, layout, tensors)
     return linear.out_features
 
 
@@ -218,12 +236,21 @@ def _weight_name(layout: str) -> str:
 
 
 def _tensors(folder: Path, layout: str, tensors: Mapping[str, Tensor]) -> None:
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    half = any(tensor.dtype == torch.float16 for name, tensor in tensors.items() if not name.endswith("_scale"))
+    plain = {
+        name: (_narrow(tensor) if half else tensor).detach().cpu().contiguous() for name, tensor in tensors.items()
+    }
     path = folder / _weight_name(layout)
     if path.suffix == ".safetensors":
         save_file(plain, str(path), metadata={"format": "pt"})
     else:
         torch.save(plain, path)
+
+
+def _narrow(tensor: Tensor) -> Tensor:
+    """Return a float32 tensor of a float16 model as float16, where that loses nothing: some layers compute wider."""
+    half = tensor.half()
+    return half if tensor.dtype == torch.float32 and torch.equal(half.float(), tensor) else tensor
 
 
 def _json(path: Path, content: Any) -> None:

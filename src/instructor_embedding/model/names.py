@@ -41,7 +41,8 @@ def encoder_tensors(tensors: dict[str, Tensor], num_layers: int, path: Path) -> 
         )
     for name in _EMBEDDINGS:
         if name in tensors:
-            tensors["shared.weight"] = tensors[name]
+            of_it = [each for each in tensors if each.startswith(name)]
+            tensors |= {each.replace(name, "shared.weight"): tensors[each] for each in of_it}
             break
     return {ours: tensors[theirs] for ours, theirs in _table(num_layers) if theirs in tensors}
 
@@ -57,7 +58,8 @@ def _table(num_layers: int) -> list[tuple[str, str]]:
         for layer in range(num_layers)
         for ours, theirs in _BLOCK
     ]
-    return [(f"{ours}.weight", f"{theirs}.weight") for ours, theirs in (*_REST, *blocks)]
+    tensors = ("weight", "weight_scale", "weight_columns")  # the last two of weights in 8 or 4 bits
+    return [(f"{ours}.{each}", f"{theirs}.{each}") for ours, theirs in (*_REST, *blocks) for each in tensors]
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from instructor_embedding.model.tokens import TextTokenizer
 # d_model, d_kv, d_ff, layers, heads, gated, dimensions of the vectors; base, large and xl are hkunlp/instructor-*
 SHAPES = {
     "tiny": (64, 16, 128, 2, 4, False, 48),
-    "mini": (384, 64, 1024, 4, 6, True, 384),
+    "mini": (384, 64, 768, 3, 4, False, 384),
     "small": (512, 64, 1024, 6, 8, True, 512),
     "base": (768, 64, 3072, 12, 12, False, 768),
     "large": (1024, 64, 4096, 24, 16, False, 768),
@@ -69,15 +70,27 @@ def random_checkpoint(shape: str, tokenizer: Tokenizer, *, seed: int = 0, vocab_
     return Checkpoint(encoder.eval(), Head([dense], normalize=True).eval(), TextTokenizer(tokenizer))
 
 
-def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
-    """Train a tokenizer of T5's kind (unigram pieces of words) with at most `size` pieces on `texts`."""
+def train_tokenizer(texts: Iterable[str], size: int, *, uncased: bool = False) -> Tokenizer:
+    """Train a tokenizer of T5's kind (unigram pieces of words) with at most `size` pieces on `texts`.
+
+    Parameters
+    ----------
+    texts : iterable of str
+    size : int
+    uncased : bool
+        Read all letters as small ones and each punctuation mark as a piece of its own, so that a word has one form:
+        more words fit into the vocabulary of a small model.
+    """
     tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " ")]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
-    )
+    common = [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " ")]
+    if uncased:
+        begin = normalizers.Replace(Regex(r"(?<![\w▁])(?=\w)"), "▁")  # marks where a word begins
+        tokenizer.normalizer = normalizers.Sequence([*common, normalizers.Lowercase(), begin])
+        split: list[Any] = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("isolated")]
+    else:
+        tokenizer.normalizer = normalizers.Sequence(common)
+        split = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(split)
     special = ["<pad>", "</s>", "<unk>"]
     trainer = trainers.UnigramTrainer(
         vocab_size=size, special_tokens=special, unk_token="<unk>", show_progress=False, shrinking_factor=0.75

@@ -123,8 +123,10 @@ class FeedForward(nn.Module):
         activate = ACTIVATIONS[self.activation]
         inner = activate(self.wi_0(x)) * self.wi_1(x) if self.gated else activate(self.wi(x))
         weight = getattr(self.wo, "weight", None)
-        if isinstance(weight, Tensor):  # float32 beside float16 layers; a quantized layer holds no plain weight
+        if isinstance(weight, Tensor):  # float32 beside float16 layers
             inner = inner.to(weight.dtype)
+        elif inner.dtype == torch.float16:  # a quantized layer holds no plain weight
+            inner = inner.float()
         return cast(Tensor, self.wo(self.dropout(inner)))
 
 
@@ -169,6 +171,16 @@ class T5Encoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout_rate)
         self.checkpointing = False
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.final_norm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are, those in 8 and 4 bits left aside."""
+        return self.final_norm.weight.dtype
+
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Encode a padded batch, with gradients.
 
@@ -206,7 +218,7 @@ class T5Encoder(nn.Module):
 
         It depends on the distance alone, so that the bias of a shorter text is the upper left part.
         """
-        place = torch.arange(length, device=self.embedding.weight.device)
+        place = torch.arange(length, device=self.device)
         buckets = _buckets(place[None, :] - place[:, None], self.config)
         return cast(Tensor, self.relative_bias(buckets).float().permute(2, 0, 1)[None])
 

@@ -56,6 +56,8 @@ class TrainArguments(TrainingArguments):
     init: str | None = _flag(None, f"Start from random weights of a shape instead: {', '.join(SHAPES)}.")
     vocab_size: int = _flag(16384, "With --init: pieces of the tokenizer that is trained on the texts.")
     tokenizer_texts: int = _flag(200_000, "With --init: at most so many texts for the tokenizer.")
+    uncased: bool = _flag(False, "With --init: a tokenizer that reads all letters as small ones.")
+    static_epochs: int = _flag(0, "With --init and a teacher: first fit the embedding table alone, so many passes.")
     dropout: float | None = _flag(None, "Dropout rate; by default the checkpoint's, 0.1 for T5.")
     lora_rank: int = _flag(0, "Train low-rank additions of this rank instead of the weights; 0: off.")
     lora_alpha: float = _flag(32.0, "Scale of the additions, over the rank.")
@@ -84,6 +86,7 @@ class TrainArguments(TrainingArguments):
     )
     distill_loss: str = _flag("cosine", f"Distance to the teacher: {', '.join(DISTANCES)}.")
     distill_weight: float = _flag(1.0, "Weight of that distance beside the contrastive loss.")
+    distill_skip: list[str] = _flag([], "Tasks, by name or pattern, whose vectors need not follow the teacher's.")
     # evaluation
     dev_files: list[str] = _flag([], "Small sets to evaluate on: triples, or sentence pairs with scores.")
     dev_instruction: str = _flag("Represent the sentence: ", "Instruction of sentence pairs that have none.")
@@ -135,6 +138,8 @@ class TrainArguments(TrainingArguments):
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.text_file and not (self.teacher or self.teacher_cache):
             raise InputError("text_file holds texts without partners, which only a teacher can teach; pass teacher")
+        if self.static_epochs and not (self.init and (self.teacher or self.teacher_cache)):
+            raise InputError("static_epochs fits a new model's table to a teacher; pass init and teacher as well")
         if any(size < 1 for size in self.matryoshka_dims):
             raise InputError(f"matryoshka_dims must be at least 1 each, got {self.matryoshka_dims}")
 

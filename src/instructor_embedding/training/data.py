@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
 
@@ -186,11 +187,20 @@ class Batch:
 
 
 class Collate:
-    """Tokenizes records of one task into a `Batch`."""
+    """Tokenizes records of one task into a `Batch`.
 
-    def __init__(self, tokens: TextTokenizer, teacher: Teacher | None = None) -> None:
+    Parameters
+    ----------
+    tokens : TextTokenizer
+    teacher : Teacher, optional
+    skip : sequence of str
+        Names or patterns of the tasks that get no vectors of the teacher.
+    """
+
+    def __init__(self, tokens: TextTokenizer, teacher: Teacher | None = None, skip: Sequence[str] = ()) -> None:
         self.tokens = tokens
         self.teacher = teacher
+        self.skip = skip
 
     def __call__(self, records: list[Record]) -> Batch:
         """Return the batch of these records."""
@@ -200,8 +210,13 @@ class Collate:
             keys = torch.tensor([_key(pair) for pair in pairs]).view(3, -1)
         else:
             pairs, keys = cast(list[Pair], records), None
-        vectors = None if self.teacher is None else torch.from_numpy(self.teacher.vectors(pairs))
+        told = self.teacher is not None and not any(fnmatchcase(_name(records[0]), one) for one in self.skip)
+        vectors = torch.from_numpy(self.teacher.vectors(pairs)) if told and self.teacher else None
         return Batch(self.tokens.pack(pairs), keys, vectors)
+
+
+def _name(record: Record) -> str:
+    return record.task_name if isinstance(record, Triple) else ""
 
 
 def _key(pair: Pair) -> int:

@@ -49,7 +49,7 @@ class Embedder(nn.Module):
 
     def forward(self, batch: Packed) -> Tensor:
         """Return vectors, float32 of shape (n, dim): packed on CPUs, padded to the longest text elsewhere."""
-        device = self.encoder.embedding.weight.device
+        device = self.encoder.device
         if device.type == "cpu":
             states = self.encoder.packed(batch)
             with torch.autocast("cpu", enabled=False):

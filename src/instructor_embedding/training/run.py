@@ -18,6 +18,7 @@ from instructor_embedding.medi.triple import TripleFile
 from instructor_embedding.model import checkpoint, hub
 from instructor_embedding.model.checkpoint import Checkpoint
 from instructor_embedding.model.layout import write
+from instructor_embedding.model.quantized import plain
 from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
 from instructor_embedding.training.arguments import TrainArguments, parse
 from instructor_embedding.training.card import Facts, card
@@ -26,6 +27,7 @@ from instructor_embedding.training.dev import read_dev
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.history import History, read_history
 from instructor_embedding.training.interrupt import Interrupt
+from instructor_embedding.training.static import static_checkpoint
 from instructor_embedding.training.teacher import Teacher, encoder_of, sees_instructions
 from instructor_embedding.training.trainer import InstructorTrainer, is_whole, last_checkpoint
 
@@ -52,8 +54,10 @@ def train(arguments: Sequence[str]) -> Path:
     data = _data(args)
     dev = [read_dev(path, args.dev_instruction, args.max_eval_samples) for path in args.dev_files]
     start = _resume_from(args, output)
-    model = _model(args, data, output, start)
-    teacher = _teacher(args, data, model, output)
+    teacher = _teacher(args, data, output)
+    model = _model(args, data, teacher, output, start)
+    if teacher is not None and args.distill_loss != "similarity":
+        teacher.reduce(model.dimension)
     interrupt = Interrupt()
     trainer = InstructorTrainer(model, args, data, teacher, dev, [History(output), interrupt])
     if args.should_save:
@@ -108,11 +112,13 @@ def _resume_from(args: TrainArguments, output: Path) -> Path | None:
     return found
 
 
-def _model(args: TrainArguments, data: TrainingData, output: Path, start: Path | None) -> Embedder:
+def _model(
+    args: TrainArguments, data: TrainingData, teacher: Teacher | None, output: Path, start: Path | None
+) -> Embedder:
     if start is not None and not args.lora_rank:
         parts = checkpoint.read(start)
     elif args.init:
-        parts = _scratch(args, data, output)
+        parts = _scratch(args, data, teacher, output)
     else:
         name = str(args.model_name_or_path)
         token = True if args.use_auth_token else None
@@ -120,7 +126,7 @@ def _model(args: TrainArguments, data: TrainingData, output: Path, start: Path |
             hub.resolve(name, cache_folder=args.cache_dir, revision=args.model_revision, token=token)
         )
     parts.tokens.max_length = args.max_source_length
-    model = Embedder(parts)
+    model = Embedder(Checkpoint(plain(parts.encoder), plain(parts.head), parts.tokens))
     if args.dropout is not None:
         model.set_dropout(args.dropout)
     if args.lora_rank:
@@ -128,20 +134,25 @@ def _model(args: TrainArguments, data: TrainingData, output: Path, start: Path |
     return model
 
 
-def _scratch(args: TrainArguments, data: TrainingData, output: Path) -> Checkpoint:
+def _scratch(args: TrainArguments, data: TrainingData, teacher: Teacher | None, output: Path) -> Checkpoint:
     """Return the untrained model of ``--init``, which the first process writes to ``output/init``."""
     folder = output / "init"
     with args.main_process_first(local=False):
         if args.process_index == 0 and (args.overwrite_output_dir or not (folder / "modules.json").is_file()):
             step = max(1, 3 * len(data) // args.tokenizer_texts)
             texts = (pair.instruction + pair.text for pair in islice(data.pairs(), 0, None, step))
-            parts = random_checkpoint(str(args.init), train_tokenizer(texts, args.vocab_size), seed=args.seed)
-
+            tokenizer = train_tokenizer(texts, args.vocab_size, uncased=args.uncased)
+            if teacher is not None and args.static_epochs:
+                said = dict.fromkeys(pair.text for pair in data.pairs())
+                epochs = args.static_epochs
+                parts = static_checkpoint(str(args.init), tokenizer, teacher, list(said), epochs=epochs, seed=args.seed)
+            else:
+                parts = random_checkpoint(str(args.init), tokenizer, seed=args.seed)
             write(parts, folder)
         return checkpoint.read(folder)
 
 
-def _teacher(args: TrainArguments, data: TrainingData, model: Embedder, output: Path) -> Teacher | None:
+def _teacher(args: TrainArguments, data: TrainingData, output: Path) -> Teacher | None:
     """Return the teacher's vectors of all texts; the first process computes those that are not there yet."""
     if not (args.teacher or args.teacher_cache):
         return None
@@ -158,8 +169,6 @@ def _teacher(args: TrainArguments, data: TrainingData, model: Embedder, output: 
                 data.pairs(),
                 lambda: encoder_of(str(args.teacher), str(args.device), bool(instructions), args.cache_dir),
             )
-    if args.distill_loss != "similarity":
-        teacher.reduce(model.dimension)
     return teacher
 
 

@@ -67,7 +67,7 @@ class InstructorTrainer(Trainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=Collate(model.tokens, teacher),  # type: ignore[arg-type]
+            data_collator=Collate(model.tokens, teacher, args.distill_skip),  # type: ignore[arg-type]
             train_dataset=data,
             eval_dataset=self.dev or None,
             callbacks=list(callbacks),

@@ -1,0 +1,128 @@
+"""``instructor-embed quantize``: a smaller copy of a model, and what it loses."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from instructor_embedding.cli import options
+from instructor_embedding.errors import QualityError
+
+if TYPE_CHECKING:
+    from instructor_embedding.instructor import INSTRUCTOR
+    from instructor_embedding.quantization.check import Agreement
+
+_TEXTS = 2000  # of a file of texts, that are compared
+
+
+def quantize(
+    model: Annotated[str, typer.Argument(help="Hub id or folder of the model.")],
+    output: Annotated[str, typer.Argument(help="Folder to write.")],
+    *,
+    weights: Annotated[str, typer.Option(help="int8, int4, float16, bfloat16, or float32 to go back.")] = "int8",
+    embedding: Annotated[
+        str | None, typer.Option(help="int8 or int4: another kind for the table of embeddings.")
+    ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare before and after: a file of texts as for encode, or a folder of tasks as for evaluate mteb."
+        ),
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("-t", "--task", help="Of a folder to check, only this task; repeatable.")
+    ] = None,
+    min_cosine: Annotated[
+        float | None, typer.Option(help="Least mean cosine. Default: int8 0.999, int4 0.97, others 0.9999.")
+    ] = None,
+    min_overlap: Annotated[
+        float | None, typer.Option(help="Least part of neighbors kept. Default: int8 0.93, int4 0.75, others 0.97.")
+    ] = None,
+    max_loss: Annotated[
+        float | None, typer.Option(help="Most points the mean score may fall. Default: int8 0.3, int4 1, others 0.1.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write the model even where it is below the bounds.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write a copy of a model with smaller weights; every command loads it as any other model.
+
+    With --check, a model that loses more than the bounds is not written, and the exit code is 1.
+    """
+    from instructor_embedding.quantization.check import BOUNDS
+    from instructor_embedding.quantization.weights import quantize as smaller
+
+    start = time.perf_counter()
+    before = options.load(model, "cpu", "float32", precision="exact")
+    after = smaller(before, weights, embedding=embedding)
+    kinds = {weights, embedding or weights}
+    given = {"cosine": min_cosine, "overlap": min_overlap, "loss": max_loss}
+    usual = BOUNDS["int4" if "int4" in kinds else weights]
+    bounds = replace(usual, **{name: value for name, value in given.items() if value is not None})
+    facts: dict[str, Any] = {}
+    if check is not None:
+        agreement, scores = _compared(before, after, model, check, task or [])
+        facts = {"agreement": asdict(agreement), "scores": scores}
+        _show(agreement, scores, as_json)
+        broken = bounds.broken(agreement, {name: old - new for name, (old, new) in scores.items()})
+        if broken and not force:
+            raise QualityError(f"{'; '.join(broken)}; nothing was written, --force writes it all the same")
+    after.save(output)
+    _close(Path(output), _full_size(before), facts, time.perf_counter() - start, as_json)
+
+
+def _compared(
+    before: INSTRUCTOR, after: INSTRUCTOR, name: str, data: str, tasks: list[str]
+) -> tuple[Agreement, dict[str, tuple[float, float]]]:
+    """Return how near the vectors are and, for a folder of tasks, each task's scores before and after."""
+    from instructor_embedding.quantization import check
+
+    if not Path(data).is_dir():
+        from instructor_embedding.cli.rows import Columns, read_pairs
+
+        pairs = list(islice(read_pairs(data, None, Columns("text", "instruction"), None), _TEXTS))
+        return check.compare(before, after, pairs), {}
+    from instructor_embedding.evaluation import mteb
+    from instructor_embedding.evaluation.encoder import Encoder
+    from instructor_embedding.evaluation.instructions import Instructions
+
+    models = [check.Remembering(before), check.Remembering(after)]
+    scores: dict[str, tuple[float, float]] = {}
+    for each in mteb.tasks_named(tasks, [], data):
+        found = [
+            mteb.evaluate(Encoder(model, name, progress=True), [each], instructions=Instructions(model=name))
+            for model in models
+        ]
+        for old, new in zip(*found, strict=True):
+            scores[old.task] = (old.value, new.value)
+    return models[0].agreement(models[1]), scores
+
+
+def _show(agreement: Agreement, scores: dict[str, tuple[float, float]], as_json: bool) -> None:
+    if as_json:
+        return
+    typer.echo(agreement)
+    for name, (old, new) in scores.items():
+        typer.echo(f"{name:32} {old:6.2f} -> {new:6.2f}  {new - old:+.2f}")
+    if len(scores) > 1:
+        means = [sum(values) / len(scores) for values in zip(*scores.values(), strict=True)]
+        typer.echo(f"{'mean':32} {means[0]:6.2f} -> {means[1]:6.2f}  {means[1] - means[0]:+.2f}")
+
+
+def _full_size(model: INSTRUCTOR) -> int:
+    from instructor_embedding.model.quantized import parameters
+
+    return 4 * parameters(model)
+
+
+def _close(folder: Path, full: int, facts: dict[str, Any], seconds: float, as_json: bool) -> None:
+    size = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+    if as_json:
+        typer.echo(json.dumps({"bytes_float32": full, "bytes": size} | facts | {"seconds": round(seconds, 3)}))
+    else:
+        typer.echo(f"{folder}: {size / 1e6:,.1f} MB, {size / full:.1%} of float32, {seconds:.1f} s", err=True)

@@ -1,0 +1,122 @@
+"""The gate: what is measured, what is refused, and the command around it."""
+
+import gzip
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from instructor_embedding import INSTRUCTOR, InputError, Pair, quantize
+from instructor_embedding.cli.main import main
+from instructor_embedding.quantization import check
+
+TEXTS = [f"{thing} {place}, number {number}" for thing in ("A ferry", "Rye bread", "Copper", "The court")
+         for place in ("in the harbor", "from the oven", "on the market") for number in range(4)]  # fmt: skip
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Run the command; returns exit code, stdout and stderr."""
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["instructor-embed", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+        captured = capfd.readouterr()
+        return SimpleNamespace(code=code, out=captured.out, err=captured.err)
+
+    return command
+
+
+def test_agreement_counts_neighbors_and_cosines():
+    random = np.random.default_rng(0)
+    before = random.standard_normal((50, 16)).astype(np.float32)
+    same = check.agreement(before, 3 * before)
+    assert same.cosine == pytest.approx(1)
+    assert same.overlap == 1
+    assert same.texts == 50
+    other = check.agreement(before, random.standard_normal((50, 16)))
+    assert abs(other.cosine) < 0.2
+    assert other.overlap == pytest.approx(10 / 49, abs=0.08)
+    assert other.lowest < other.cosine
+    with pytest.raises(InputError, match="vectors of the same texts"):
+        check.agreement(before, before[:3])
+
+
+def test_compare_counts_equal_texts_once(models):
+    pairs = [Pair("Represent: ", text) for text in TEXTS + TEXTS]
+    found = check.compare(models["relu"], quantize(models["relu"], "int8"), pairs)
+    assert found.texts == len(TEXTS)
+    assert 0.999 < found.cosine < 1
+
+
+def test_each_bound_speaks_for_itself():
+    bounds = check.Bounds(0.99, 0.9, 0.3)
+    good = check.Agreement(0.995, 0.9, 0.95, 10)
+    assert bounds.broken(good, {"a": 0.5, "b": 0.0}) == []
+    assert "mean cosine is 0.98000" in bounds.broken(check.Agreement(0.98, 0.9, 0.95, 10), {})[0]
+    assert "80.0% of the neighbors" in bounds.broken(check.Agreement(0.995, 0.9, 0.8, 10), {})[0]
+    assert "fell by 0.50 points" in bounds.broken(good, {"a": 1.0, "b": 0.0})[0]
+    assert bounds.broken(good, {"a": float("nan")})
+    assert set(check.BOUNDS) == {"int8", "int4", "bfloat16", "float16", "float32"}
+
+
+def texts_file(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(TEXTS), encoding="utf-8")
+    return path
+
+
+def test_command_writes_and_reports(run, folders, tmp_path):
+    out = tmp_path / "small"
+    done = run("quantize", folders["relu"], out, "--check", texts_file(tmp_path), "--min-overlap", "0.8", "--json")
+    assert done.code == 0, done.err
+    facts = json.loads(done.out)
+    assert facts["agreement"]["cosine"] > 0.999
+    assert facts["bytes"] < 0.32 * facts["bytes_float32"]
+    assert INSTRUCTOR(out, device="cpu").encode(["A text."]).shape == (1, 48)
+    done = run("info", out, "--json")
+    assert json.loads(done.out)["weights"] == "float32, int8"
+    assert json.loads(done.out)["parameters"] * 4 == facts["bytes_float32"]
+
+
+def test_command_refuses_what_is_below_the_bounds(run, folders, tmp_path):
+    out = tmp_path / "small"
+    arguments = ["quantize", folders["relu"], out, "--weights", "int4", "--check", texts_file(tmp_path)]
+    done = run(*arguments, "--min-cosine", "0.9999")
+    assert done.code == 1
+    assert "below 0.9999; nothing was written" in done.err
+    assert "cosine 0.9" in done.out
+    assert not out.exists()
+    assert run(*arguments, "--min-cosine", "0.9999", "--force").code == 0
+    assert (out / "model.safetensors").exists()
+
+
+def test_command_scores_tasks(run, folders, tmp_path):
+    pytest.importorskip("mteb")
+    home = tmp_path / "tasks" / "STSBenchmark"
+    home.mkdir(parents=True)
+    with gzip.open(home / "test.jsonl.gz", "wt", encoding="utf-8") as file:
+        for number, text in enumerate(TEXTS[:-1]):
+            row = {"sentence1": text, "sentence2": TEXTS[number + 1], "score": number % 5}
+            file.write(json.dumps(row) + "\n")
+    bounds = ("--min-overlap", "0.8", "--max-loss", "5")
+    done = run("quantize", folders["relu"], tmp_path / "small", "--check", home.parent, "--json", *bounds)
+    assert done.code == 0, done.err
+    facts = json.loads(done.out)
+    old, new = facts["scores"]["STSBenchmark"]
+    assert old == pytest.approx(new, abs=5)
+    assert facts["agreement"]["texts"] >= len(TEXTS)
+
+
+def test_export_command(run, folders, tmp_path):
+    pytest.importorskip("onnx")
+    done = run("export", "onnx", folders["relu"], tmp_path / "out", "--weights", "int8")
+    assert done.code == 0, done.err
+    assert (tmp_path / "out" / "model.onnx").exists()
+    assert "model.onnx: " in done.err
