@@ -8,28 +8,8 @@ import pytest
 from instructor_embedding import InputError
 from instructor_embedding.medi.contamination import GRAM, LEAST, Texts
 
-WORDS = [
-    "alpha",
-    "beta",
-    "gamma",
-    "delta",
-    "epsilon",
-    "zeta",
-    "eta",
-    "theta",
-    "iota",
-    "kappa",
-    "lambda",
-    "mu",
-    "nu",
-    "xi",
-    "omicron",
-    "pi",
-    "rho",
-    "sigma",
-    "tau",
-]
-LONG = " ".join(WORDS)
+LONG = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau"
+WORDS = LONG.split()
 
 
 def test_whole_texts():

@@ -95,8 +95,8 @@ def test_rows_of_length_one(form):
 
 def test_whatever_an_encoder_gives():
     torch = pytest.importorskip("torch")
-    for vectors in ([[3, 4]], torch.tensor([[3.0, 4.0]], dtype=torch.bfloat16, requires_grad=True), np.array([[3, 4]])):
-        np.testing.assert_allclose(mine.unit(vectors), [[0.6, 0.8]], rtol=1e-6)
+    for rows in ([[3, 4]], torch.tensor([[3.0, 4.0]], dtype=torch.bfloat16, requires_grad=True), np.array([[3, 4]])):
+        np.testing.assert_allclose(mine.unit(rows), [[0.6, 0.8]], rtol=1e-6)
     for wrong, why in (
         ([[1, 2], [3]], "no vectors of one size"),
         ([1.0, 2.0], r"shape \(2,\)"),

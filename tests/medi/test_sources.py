@@ -214,5 +214,5 @@ def test_a_file_other_than_the_catalog_states(tmp_path):
         if good:
             assert source.checked() == digest
         else:
-            with pytest.raises(InputError, match=r"is not the file that SOURCES.json names"):
+            with pytest.raises(InputError, match=r"is not the file that SOURCES\.json names"):
                 source.checked()

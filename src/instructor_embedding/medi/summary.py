@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,8 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as json can hold it."""
-        return asdict(self)
+        tasks = {name: vars(task) for name, task in self.tasks.items()}
+        return {**vars(self), "tasks": tasks, "instructions": dict(self.instructions)}
 
 
 def summarize(path: Path, watched: Callable[[Iterable[Triple]], Iterable[Triple]] = lambda triples: triples) -> Summary:
