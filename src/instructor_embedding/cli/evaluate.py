@@ -48,7 +48,7 @@ Split = Annotated[str | None, typer.Option(help="Default: what mteb evaluates.")
 @app.command()
 def mteb(
     *,
-    model_name: ModelName,
+    model_name: ModelName = options.DEFAULT,
     task_name: Tasks = None,
     category: Categories = None,
     data_dir: TaskFolder = None,
@@ -90,7 +90,7 @@ def mteb(
 @app.command()
 def billboard(
     *,
-    model_name: ModelName,
+    model_name: ModelName = options.DEFAULT,
     task_name: Annotated[
         list[str] | None,
         typer.Option("-t", "--task_name", "--task", help="mscoco, cnndm or wmt20-zh-en; repeatable. Default: all."),
@@ -138,7 +138,7 @@ def billboard(
 @app.command("prompt-retrieval")
 def prompt_retrieval(
     *,
-    model_name: ModelName,
+    model_name: ModelName = options.DEFAULT,
     data_dir: Annotated[str, typer.Option("--data_dir", help="Folder with the files of the tasks.")],
     task_name: Annotated[
         list[str] | None,
@@ -199,7 +199,7 @@ def prompt_retrieval(
 @app.command()
 def robustness(
     *,
-    model_name: ModelName,
+    model_name: ModelName = options.DEFAULT,
     task_name: Tasks = None,
     category: Categories = None,
     data_dir: TaskFolder = None,

@@ -24,7 +24,7 @@ def try_(
         ),
     ],
     *,
-    model: options.Model,
+    model: options.Model = options.DEFAULT,
     instruction: Annotated[
         list[str], typer.Option("-i", "--instruction", help="A candidate, of texts or queries; give two or more.")
     ],
