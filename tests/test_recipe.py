@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from instructor_embedding import INSTRUCTOR
 from instructor_embedding.instruction import Pair
 from instructor_embedding.medi.triple import Triple, write
+from instructor_embedding.model import checkpoint, layout
 from instructor_embedding.model.scratch import train_tokenizer
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "mini"
@@ -82,6 +84,32 @@ def test_texts_of_the_start_hold_rare_words(tmp_path):
     found = start.chosen(tokenizer, tmp_path / "medi.jsonl", tmp_path, 1000)
     assert {*often, "zebra crossing", "quartz"} <= set(found)
     assert not {"the common text", "common", ""} & set(found[-2:])
+
+
+def test_polish_counts_no_match_as_a_negative():
+    polish = loaded("polish")
+    query, pos, neg = np.array([0, 1]), np.array([2, 3]), np.array([4, 5])
+    vectors = torch.nn.functional.normalize(torch.eye(6)[[0, 1, 0, 1, 2, 3]] + 0.01)
+    apart = polish.contrast(vectors, query, pos, neg)
+    assert apart < 1e-6  # each query is its positive
+    wrong = polish.contrast(vectors[[0, 1, 2, 3, 0, 1]], query, pos, neg)
+    assert wrong > 0.3  # each query is its negative as well
+    assert polish.contrast(vectors[[0, 1, 2, 3, 0, 1]], query, pos, pos) < 1e-6  # now known to match
+
+
+def test_average_of_two_models(folders, tmp_path, monkeypatch):
+    average = loaded("average")
+    first, second = folders["relu"], tmp_path / "second"
+    parts = checkpoint.read(first)
+    with torch.no_grad():
+        weight = parts.encoder.blocks[0].feed_forward.wo.weight.clone()
+        parts.encoder.blocks[0].feed_forward.wo.weight = torch.nn.Parameter(weight + 1)
+    layout.write(parts, second)
+    told = ["average.py", str(first), str(second), str(tmp_path / "out"), "--share", "0.25"]
+    monkeypatch.setattr("sys.argv", told)
+    average.main()
+    found = checkpoint.read(tmp_path / "out").encoder.blocks[0].feed_forward.wo.weight
+    torch.testing.assert_close(found, weight + 0.75)
 
 
 def test_the_bundled_model_needs_no_network(monkeypatch):

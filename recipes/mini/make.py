@@ -3,7 +3,7 @@
     python recipes/mini/make.py                       # needs ../shared/data, and the hub for the teacher
     python recipes/mini/make.py --teacher FOLDER      # with the teacher in a folder
 
-Steps: triples (medi build), steering triples, their mixture, a static start, training, eight bits. All goes to
+Steps: triples (medi build), steering triples, their mixture, a static start, training, average, eight bits. All goes to
 ``build/mini``; the last step writes the package's own copy when asked for with ``--install``.
 """
 
@@ -47,16 +47,18 @@ def main() -> None:
         told = ("--teacher", given.teacher, "--teacher_cache", cache, "--held_back", BUILD / "held_back.jsonl")
         run(HERE / "steering.py", given.sources, steering, *told)
     if not mixture.is_file():
-        run(HERE / "mix.py", medi, steering, mixture, "--medi", 90_000, "--steering", 60_000)
+        run(HERE / "mix.py", medi, steering, mixture, "--medi", 40_000, "--steering", 40_000)
     if not (start / "model.safetensors").is_file():
         told = ("--teacher", given.teacher, "--teacher_cache", cache)
-        run(HERE / "start.py", medi, given.sources, start, *told)
+        run(HERE / "start.py", medi, given.sources, BUILD / "static", *told)
+        run(HERE / "polish.py", BUILD / "static", medi, start, *told)
     if not (model / "model.safetensors").is_file():
         told = ("--model_name_or_path", start, "--train_file", mixture, "--output_dir", model)
         run("-c", COMMAND, "train", HERE / "train.toml", *told, "--teacher", given.teacher, "--teacher_cache", cache)
+    run(HERE / "average.py", start, model, BUILD / "average")
     small = BUILD / "instructor-mini"
     shutil.rmtree(small, ignore_errors=True)
-    run("-c", COMMAND, "quantize", model, small, "--weights", "int8")
+    run("-c", COMMAND, "quantize", BUILD / "average", small, "--weights", "int8")
     if given.install:
         shutil.rmtree(BUNDLED, ignore_errors=True)
         shutil.copytree(small, BUNDLED)

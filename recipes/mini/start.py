@@ -3,7 +3,7 @@
 Texts are those of the triples, and texts of the same sources that hold words the triples seldom hold, so that rare
 words get good vectors too. The vocabulary's own words are texts as well. Every step is kept in the output's folder.
 
-    python recipes/mini/start.py TRIPLES.jsonl SOURCES OUTPUT --teacher_cache FOLDER [--texts 420000]
+    python recipes/mini/start.py TRIPLES.jsonl SOURCES OUTPUT --teacher_cache FOLDER [--texts 520000]
 """
 
 from __future__ import annotations
@@ -58,17 +58,14 @@ def source_texts(sources: Path) -> Iterator[str]:
 
 
 def chosen(tokenizer: Tokenizer, triples: Path, sources: Path, count: int) -> list[str]:
-    """Return the words of the vocabulary and at most `count` texts: of the triples, then those with rare tokens."""
+    """Return the vocabulary's words, the triples' texts and, up to `count` with these, texts with rare tokens."""
     own = list(dict.fromkeys(side.text for triple in read(triples) for side in triple[:3]))
-    random = np.random.default_rng(0)
-    if len(own) > count:
-        own = [own[place] for place in sorted(random.permutation(len(own))[:count])]
     seen = np.zeros(tokenizer.get_vocab_size(), np.int64)
     for ids in distinct_ids(tokenizer, own):
         seen[ids] += 1
     known = set(own)
     others = [text for text in dict.fromkeys(source_texts(sources)) if text not in known]
-    others = [others[place] for place in random.permutation(len(others))]
+    others = [others[place] for place in np.random.default_rng(0).permutation(len(others))]
     rare: list[str] = []
     for text, ids in zip(others, distinct_ids(tokenizer, others), strict=True):
         if len(own) + len(rare) >= count:
@@ -94,7 +91,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--teacher_cache", required=True)
     parser.add_argument("--teacher", default="sentence-transformers/all-MiniLM-L6-v2")
-    parser.add_argument("--texts", type=int, default=420_000)
+    parser.add_argument("--texts", type=int, default=520_000)
     parser.add_argument("--epochs", type=int, default=4)
     given = parser.parse_args()
     given.output.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ from instructor_embedding.training.teacher import Teacher
 BATCH = 1024  # texts a step
 RATE = 0.01
 _WARMUP = 20
-_HEIGHT = 10.0  # root mean square of a row; the higher, the less one step of the layers' training disturbs the start
+_HEIGHT = 2.0  # root mean square of a row; the higher, the less one step of the layers' training disturbs the start
 _LONGEST = 0.999  # rows longer than this part of all rows are cut, so that a few do not make all others short
 
 
