@@ -79,7 +79,8 @@ def describe(encoder: Encoder, experiment: Mapping[str, str]) -> Any:
         meta = published(encoder.name)
     else:
         weights = getattr(encoder.model, "parameters", None)
-        dimension = getattr(encoder.model, "get_sentence_embedding_dimension", None)
+        named = ("get_embedding_dimension", "get_sentence_embedding_dimension")  # the new name, and the one before
+        dimension = next((getattr(encoder.model, name) for name in named if hasattr(encoder.model, name)), None)
         parameters = sum(weight.numel() for weight in weights()) if weights else None
         meta = _meta(
             name=_name(encoder.name),
