@@ -34,6 +34,15 @@ def test_each_side_gets_its_instruction(recording, tasks):
     assert len(by_instruction[document]) == 10
 
 
+def test_mteb_accepts_the_encoder(recording):
+    import mteb
+
+    found = mteb.mock_run(benchmark.InstructedEncoder(Encoder(recording, "recording")))
+    ran = [name for name, result in found.items() if result is not None]
+    assert found.all_passed
+    assert len(ran) > 20
+
+
 def test_settings_of_the_original(recording, tasks):
     run(recording, tasks, ["SciFact"], settings="original-2023")
     assert {pair.instruction for pair in recording.seen} == {str(published("SciFact", "query")), ""}
