@@ -133,6 +133,16 @@ def test_here_and_on_a_server_are_equal(folder, recording, language_model, serve
     assert written.n == 2
 
 
+def test_a_prompt_longer_than_the_context_loses_its_beginning(language_model):
+    options = ["\npositive", "\nvery negative indeed"]
+    room = language_model.context - len(options[1])
+    end = ("sky and sea " * 80)[-room:]
+    assert language_model.choose("far " * 500 + end, options) == language_model.choose(end, options)
+    assert len(language_model.write("far " * 500, 8, ())) <= 8 * 4
+    with pytest.raises(InputError, match="reads 700 tokens, too few for an answer of 700"):
+        language_model.write("far", 700, ())
+
+
 def test_answers_are_kept_over_an_interruption(folder, recording, language_model, tmp_path):
     class Stops:
         name, context, asked = language_model.name, language_model.context, 0

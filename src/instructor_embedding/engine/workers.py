@@ -20,6 +20,7 @@ from instructor_embedding.model.packed import Float32
 from instructor_embedding.model.placement import device_of
 
 CHUNK = 1024  # texts sent to a worker at once
+_PATIENCE = 5.0  # seconds a process has to end before it is killed
 
 
 class Encoder(Protocol):
@@ -103,9 +104,14 @@ class Workers:
 
     def stop(self) -> None:
         """End the processes."""
+        processes = list((self._pool._processes or {}).values())  # shutdown forgets them
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((self._pool._processes or {}).values()):
+        for process in processes:
             process.terminate()
+        for process in processes:
+            process.join(_PATIENCE)
+            if process.is_alive():
+                process.kill()
 
     def __enter__(self) -> Workers:
         return self

@@ -44,6 +44,8 @@ class LanguageModel(Protocol):
 class CausalModel:
     """A causal model of transformers, run here.
 
+    A prompt that does not fit into its context beside the answer loses its beginning.
+
     Parameters
     ----------
     name : str
@@ -77,10 +79,11 @@ class CausalModel:
         """Return which option is the likeliest; the prompt is read once for all of them."""
         torch: Any = need("torch", "running a language model")
         with torch.inference_mode():
-            read = self._model(self._ids(prompt), use_cache=True)
+            answers = [self._ids(option) for option in options]
+            longest = max(ids.shape[1] for ids in answers)
+            read = self._model(self._fitting(prompt, longest), use_cache=True)
             means = []
-            for option in options:
-                ids = self._ids(option)
+            for ids in answers:
                 more = self._model(ids, past_key_values=copy.deepcopy(read.past_key_values)).logits
                 logits = torch.cat([read.logits[:, -1:], more[:, :-1]], 1).float()
                 chosen = logits.log_softmax(-1).gather(-1, ids[..., None])
@@ -90,7 +93,7 @@ class CausalModel:
     def write(self, prompt: str, limit: int, stop: Sequence[str]) -> str:
         """Return what follows the prompt."""
         torch: Any = need("torch", "running a language model")
-        ids = self._ids(prompt)
+        ids = self._fitting(prompt, limit)
         padding = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else 0
         with torch.inference_mode():
             found = self._model.generate(
@@ -101,6 +104,15 @@ class CausalModel:
                 pad_token_id=padding,
             )
         return cut(self._tokenizer.decode(found[0, ids.shape[1] :], skip_special_tokens=True), stop)
+
+    def _fitting(self, prompt: str, room: int) -> Any:
+        """Return the last ids of a prompt that leave room for so many tokens."""
+        ids = self._ids(prompt)
+        if self.context is None:
+            return ids
+        if self.context <= room:
+            raise InputError(f"{self.name} reads {self.context} tokens, too few for an answer of {room}")
+        return ids[:, -(self.context - room) :]
 
     def _ids(self, text: str) -> Any:
         ids = self._tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
