@@ -6,7 +6,7 @@ import torch
 
 from instructor_embedding import INSTRUCTOR, CheckpointError, InputError, Pair
 from instructor_embedding.model import checkpoint
-from instructor_embedding.training.embedder import Embedder
+from instructor_embedding.training.embedder import PARTS, Embedder
 
 PAIRS = [Pair("Represent it: ", "rye bread"), Pair("", "a plum cake"), Pair("Represent the title: ", "walnuts")]
 
@@ -58,6 +58,16 @@ def test_wrong_lora_targets_are_told(embedder):
     pytest.importorskip("peft")
     with pytest.raises(InputError, match="lora_targets: query; this model has k, linear, o, q, v, wi, wo"):
         embedder.add_lora(4, 8.0, ["q", "query"])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_frozen_parts_stay(embedder, part):
+    before = {name: value.detach().clone() for name, value in embedder.named_parameters()}
+    embedder.freeze([part])
+    step(embedder)
+    moved = {name.split(".")[1] for name, value in embedder.named_parameters() if not torch.equal(value, before[name])}
+    of = {"embedding": {"embedding"}, "layers": {"relative_bias", "blocks", "final_norm"}, "head": {"dense"}}
+    assert moved == set().union(*(names for name, names in of.items() if name != part))
 
 
 def test_another_models_weights_are_refused(embedder, folders):

@@ -20,6 +20,7 @@ from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.extras import need
 from instructor_embedding.model.scratch import SHAPES
 from instructor_embedding.training.data import ORDERS
+from instructor_embedding.training.embedder import PARTS
 from instructor_embedding.training.loss import DISTANCES, FORMS
 
 
@@ -59,6 +60,7 @@ class TrainArguments(TrainingArguments):
     uncased: bool = _flag(False, "With --init: a tokenizer that reads all letters as small ones.")
     static_epochs: int = _flag(0, "With --init and a teacher: first fit the embedding table alone, so many passes.")
     dropout: float | None = _flag(None, "Dropout rate; by default the checkpoint's, 0.1 for T5.")
+    freeze: list[str] = _flag([], f"Parts whose weights stay as they are: {', '.join(PARTS)}.")
     lora_rank: int = _flag(0, "Train low-rank additions of this rank instead of the weights; 0: off.")
     lora_alpha: float = _flag(32.0, "Scale of the additions, over the rank.")
     lora_targets: list[str] = _flag(["q", "k", "v", "o"], "Products that get additions: q k v o wi wi_0 wi_1 wo.")
@@ -140,6 +142,13 @@ class TrainArguments(TrainingArguments):
             raise InputError("text_file holds texts without partners, which only a teacher can teach; pass teacher")
         if self.static_epochs and not (self.init and (self.teacher or self.teacher_cache)):
             raise InputError("static_epochs fits a new model's table to a teacher; pass init and teacher as well")
+        wrong = [part for part in self.freeze if part not in PARTS]
+        if wrong:
+            raise InputError(f"freeze={wrong[0]!r} is unknown{nearest(wrong[0], PARTS)}; known: {', '.join(PARTS)}")
+        if set(self.freeze) == set(PARTS) or (self.freeze and self.lora_rank):
+            raise InputError(
+                "freeze leaves nothing to train: leave out a part, or lora_rank, which freezes all weights"
+            )
         if any(size < 1 for size in self.matryoshka_dims):
             raise InputError(f"matryoshka_dims must be at least 1 each, got {self.matryoshka_dims}")
 

@@ -24,6 +24,7 @@ from instructor_embedding.model.layout import write
 from instructor_embedding.model.packed import Float32, Packed
 from instructor_embedding.model.t5 import Attention
 
+PARTS = ("embedding", "layers", "head")
 ADAPTER = "adapter.safetensors"  # what LoRA trains, beside the whole model, so that training can go on exactly
 
 
@@ -90,6 +91,19 @@ class Embedder(nn.Module):
                 module.p = rate
             elif isinstance(module, Attention):
                 module.dropout_rate = rate
+
+    def freeze(self, parts: Sequence[str]) -> None:
+        """Leave the weights of some of ``PARTS`` as they are."""
+        for name, parameter in self.named_parameters():
+            part = (
+                "head"
+                if name.startswith("head.")
+                else "embedding"
+                if name.startswith("encoder.embedding.")
+                else "layers"
+            )
+            if part in parts:
+                parameter.requires_grad_(False)
 
     def add_lora(self, rank: int, alpha: float, targets: Sequence[str]) -> None:
         """Freeze all weights and train low-rank additions to the products named `targets` (arXiv 2106.09685).

@@ -129,6 +129,7 @@ def _model(
     model = Embedder(Checkpoint(plain(parts.encoder), plain(parts.head), parts.tokens))
     if args.dropout is not None:
         model.set_dropout(args.dropout)
+    model.freeze(args.freeze)
     if args.lora_rank:
         model.add_lora(args.lora_rank, args.lora_alpha, args.lora_targets)
     return model
