@@ -219,7 +219,7 @@ def test_it_learns_and_keeps_the_best(cache, tmp_path):
         (["--output_dir", "x", "--init", "tinny"], "init='tinny' is unknown; did you mean 'tiny'?"),
         (
             ["--output_dir", "x", "--init", "tiny", "--freeze", "layer"],
-            "freeze='layer' is unknown; did you mean 'layers'?",
+            "'layer' is unknown; did you mean 'layers'?",
         ),
         (["--output_dir", "x", "--init", "tiny"], "there is nothing to train on"),
         (["--output_dir", "x", "--init", "tiny", "--cache_dir", "nowhere"], "nowhere holds no medi-data.json"),

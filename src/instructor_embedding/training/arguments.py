@@ -146,9 +146,7 @@ class TrainArguments(TrainingArguments):
         if wrong:
             raise InputError(f"freeze={wrong[0]!r} is unknown{nearest(wrong[0], PARTS)}; known: {', '.join(PARTS)}")
         if set(self.freeze) == set(PARTS) or (self.freeze and self.lora_rank):
-            raise InputError(
-                "freeze leaves nothing to train: leave out a part, or lora_rank, which freezes all weights"
-            )
+            raise InputError("freeze leaves nothing to train; leave out a part, or lora_rank, which freezes all")
         if any(size < 1 for size in self.matryoshka_dims):
             raise InputError(f"matryoshka_dims must be at least 1 each, got {self.matryoshka_dims}")
 
