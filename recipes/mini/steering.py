@@ -26,7 +26,6 @@ from instructor_embedding.training.teacher import Teacher, encoder_of
 
 HELD_BACK_PERCENT = 5
 FIRST_TASK = 100_000
-FEW_LABELS = 10
 NEIGHBORS = 48
 
 # GoEmotions' own grouping of its emotions (arXiv 2005.00547, table 1)
@@ -70,8 +69,8 @@ def labeled_sources(folder: Path) -> Iterator[Labeled]:
     sentiment = ("sentiment", "polarity", "opinion as positive or negative", "attitude as positive or negative")
     sides = {**dict.fromkeys(_GOOD, "positive"), **dict.fromkeys(_BAD, "negative")}
     kept = [(text, sides[label]) for text, label in zip(comments, emotions, strict=True) if label in sides]
-    yield Labeled("comment_sentiment", kinds, sentiment, *map(list, zip(*kept, strict=True)))
     reviews = ("review", "customer review", "opinion", "comment", "sentence", "text", "feedback", "statement")
+    yield Labeled("comment_sentiment", (*kinds, *reviews), sentiment, *map(list, zip(*kept, strict=True)))
     yield Labeled("review_sentiment", reviews, sentiment, *_reviews(folder / "super_ni"))
     asked = ("voice assistant utterance", "utterance", "user query", "customer question", "request", "sentence", "text")
     intents = ("intent", "purpose", "user intent", "intention")
@@ -164,7 +163,7 @@ def triples_of(source: Labeled, vectors: np.ndarray, task: int, random: np.rando
         query, wrong = Pair(asked, text), Pair(name, str(labels[same_topic]))
         yield Triple(query, Pair(name, str(label)), wrong, task, f"{source.name}_label")
         partner = int(random.choice(members[label]))
-        if partner != row and len(members) >= FEW_LABELS:  # with few, most of a batch would be wrong negatives
+        if partner != row:
             pos, neg = Pair(asked, texts[partner]), Pair(asked, texts[same_topic])
             yield Triple(query, pos, neg, task + 1, f"{source.name}_same")
         elsewhere = members[label][~np.isin(members[label], alike) & (members[label] != row)]
