@@ -3,8 +3,8 @@
     python benchmarks/training_curve.py DATA EVAL OUT [--steps 400] [--init mini]
 
 DATA holds pair files (see training_data.py), EVAL the folders STSBenchmark and Banking77Classification. STS-B: Spearman
-correlation on the test set. Banking77: accuracy of a logistic regression on the training set's vectors. The training is
-the one of docs/training.md; other flags of train.py may follow.
+correlation on the test set. Banking77: accuracy of a logistic regression on eight texts a label, mean of ten draws, as
+MTEB does it. The training is the one of docs/training.md; other flags of train.py may follow.
 """
 
 from __future__ import annotations
@@ -42,10 +42,19 @@ def scores(folder: Path, evaluation: Path) -> dict[str, float]:
     )
     parts = [rows(evaluation / "Banking77Classification" / f"{name}.jsonl.gz") for name in ("train", "test")]
     seen, unseen = (model.encode([row["text"] for row in part], instruction=BANKING) for part in parts)
-    labels, wanted = ([row["label"] for row in part] for part in parts)
-    found = LogisticRegression(max_iter=300, C=100).fit(seen, labels).score(unseen, wanted)
+    labels, wanted = (np.array([row["label"] for row in part]) for part in parts)
+    found = [
+        LogisticRegression(max_iter=100).fit(seen[few], labels[few]).score(unseen, wanted) for few in draws(labels)
+    ]
     correlation = spearmanr(np.einsum("nd,nd->n", first, second), [row["score"] for row in sts]).statistic
-    return {"sts-b": round(float(correlation), 4), "banking77": round(float(found), 4)}
+    return {"sts-b": round(float(correlation), 4), "banking77": round(float(np.mean(found)), 4)}
+
+
+def draws(labels: np.ndarray) -> list[np.ndarray]:
+    """Ten draws of eight texts a label, as numbers of texts."""
+    random = np.random.default_rng(0)
+    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    return [np.concatenate([random.permutation(group)[:8] for group in groups]) for _ in range(10)]
 
 
 def main() -> None:

@@ -13,9 +13,12 @@ import torch
 from instructor_embedding import INSTRUCTOR
 from instructor_embedding.instruction import Pair
 from instructor_embedding.medi.triple import Triple, write
-from instructor_embedding.model import checkpoint, layout
 from instructor_embedding.model.scratch import train_tokenizer
+from instructor_embedding.training.embedder import Embedder
+from instructor_embedding.training.static import static_checkpoint
+from instructor_embedding.training.teacher import Teacher
 
+WORDS = ["sun", "moon", "star", "sky", "sea", "sand", "rock", "leaf", "root", "rain", "snow", "wind"]
 RECIPE = Path(__file__).parent.parent / "recipes" / "mini"
 
 
@@ -27,48 +30,67 @@ def loaded(name):
     return module
 
 
-def test_steering_triples_ask_for_different_things():
-    steering = loaded("steering")
-    random = np.random.default_rng(0)
-    topics, labels = random.integers(0, 6, 200), random.integers(0, 12, 200)
-    vectors = np.eye(6, dtype=np.float32)[topics] + 0.01 * random.standard_normal((200, 6)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    texts = [f"text {n} topic {topics[n]} label {labels[n]}" for n in range(200)]
-    source = steering.Labeled("made", ("comment",), ("mood",), texts, [f"label {label}" for label in labels])
-    triples = list(steering.triples_of(source, vectors, 7, random))
-
-    def told(text, what):
-        words = text.split()
-        return words[words.index(what) + 1]
-
-    by_name = {name: [one for one in triples if one.task_name == f"made_{name}"] for name in ("label", "same", "topic")}
-    assert all(len(some) > 150 for some in by_name.values())
-    for one in by_name["label"]:
-        assert one.pos.text == f"label {told(one.query.text, 'label')}" != one.neg.text
-        assert one.pos.instruction == one.neg.instruction == "Represent the mood: "
-    for one in by_name["same"]:
-        assert told(one.query.text, "label") == told(one.pos.text, "label") != told(one.neg.text, "label")
-        assert told(one.query.text, "topic") == told(one.neg.text, "topic")
-        assert "mood" in one.query.instruction
-    for one in by_name["topic"]:
-        assert told(one.query.text, "label") == told(one.neg.text, "label") != told(one.pos.text, "label")
-        assert told(one.query.text, "topic") == told(one.pos.text, "topic")
-        assert "mood" not in one.query.instruction
+@pytest.fixture(autouse=True)
+def _recipe_on_the_path(monkeypatch):
+    monkeypatch.syspath_prepend(str(RECIPE))
 
 
-def test_mixture_varies_instructions_alike_on_all_sides(tmp_path):
-    mix = loaded("mix")
+def test_wordings_differ_and_ask_for_what_they_should():
+    wording = loaded("wording").Wording(np.random.default_rng(0))
+    for_label = {wording.for_label(("tweet", "text"), ("mood",)) for _ in range(200)}
+    for_others = {wording.for_others(("tweet", "text")) for _ in range(200)}
+    assert min(len(for_label), len(for_others)) > 20
+    assert all("mood" in said for said in for_label)
+    assert not any("mood" in said for said in for_others)
+    assert "" in for_others
     same = "Represent the tweet for classification by emotion: "
-    rows = [Triple(Pair(same, f"q{n}"), Pair(same, f"p{n}"), Pair(same, f"n{n}"), n % 3, "x") for n in range(300)]
-    write(tmp_path / "medi.jsonl", rows)
-    write(tmp_path / "steering.jsonl", rows[:10])
-    found = list(mix.mixed(tmp_path / "medi.jsonl", tmp_path / "steering.jsonl", (90, 10)))
-    assert len(found) <= 100
-    said = {one.query.instruction for one in found}
-    assert len(said) > 10
+    triple = Triple(Pair(same, "q"), Pair(same, "p"), Pair(same, "n"), 3, "x")
+    found = [wording.varied(triple) for _ in range(100)]
+    assert len({one.query.instruction for one in found}) > 10
     assert all(one.query.instruction == one.pos.instruction == one.neg.instruction for one in found)
-    assert {one.query.text for one in found} <= {one.query.text for one in rows}
-    assert "Represent the tweet: " in said or "" in said
+    assert all("tweet for classification by emotion" in one.query.instruction for one in found)
+
+
+def test_label_loss_wants_texts_at_their_name_and_together():
+    obey = loaded("obey")
+    names = torch.eye(4)[:2]
+    labels = torch.tensor([0, 1, 0, 1])
+    right = obey.label_loss(names[labels], names, labels)
+    assert obey.label_loss(names[1 - labels], names, labels) > right + 10
+    apart = torch.eye(4)[[0, 1, 2, 3]]
+    assert obey.label_loss(apart, names, labels) > right + 0.5
+    one_each = obey.label_loss(names, names, torch.tensor([0, 1]))
+    assert torch.isfinite(one_each)
+
+
+def test_layers_learn_to_obey(tmp_path):
+    """A text is at its label's name under one instruction, and where the teacher puts it under others."""
+    obey, labels = loaded("obey"), loaded("labels")
+    random = np.random.default_rng(0)
+    texts = [f"{WORDS[a]} {WORDS[b]}" for a in range(6) for b in range(6, 12)]
+    source = labels.Labeled(
+        "made", ("text",), ("mood",), texts, ["good" if n % 2 else "bad" for n in range(len(texts))]
+    )
+    rows = [Triple(Pair("Represent the text: ", text), Pair("", text), Pair("", "word"), 1, "x") for text in texts]
+    pairs = [Pair("", text) for text in [*texts, "word"]]
+    teacher = Teacher(tmp_path / "teacher", "made")
+    vectors = random.standard_normal((len(pairs), 48)).astype(np.float32)
+    teacher.fill(pairs, lambda: lambda some: vectors[[pairs.index(pair) for pair in some]], progress=False)
+    tokenizer = train_tokenizer([*texts, "Represent the text mood good bad topic"] * 3, 90, uncased=True)
+    start = static_checkpoint("tiny", tokenizer, teacher, [pair.text for pair in pairs], epochs=30)
+    model = Embedder(start).train()
+    model.set_dropout(0)
+    model.freeze(["embedding", "head"])
+    table = model.encoder.embedding.weight.clone()
+    steps = obey.Steps([source], rows, teacher)
+
+    def labeled():
+        return sum(part.loss(model(model.tokens.pack(part.pairs))).item() for part in steps.draw()[: obey.SLOTS])
+
+    first = labeled()
+    obey.train(model, steps, 40)
+    assert labeled() < first - 0.5
+    assert torch.equal(model.encoder.embedding.weight, table)
 
 
 def test_texts_of_the_start_hold_rare_words(tmp_path):
@@ -95,21 +117,6 @@ def test_polish_counts_no_match_as_a_negative():
     wrong = polish.contrast(vectors[[0, 1, 2, 3, 0, 1]], query, pos, neg)
     assert wrong > 0.3  # each query is its negative as well
     assert polish.contrast(vectors[[0, 1, 2, 3, 0, 1]], query, pos, pos) < 1e-6  # now known to match
-
-
-def test_average_of_two_models(folders, tmp_path, monkeypatch):
-    average = loaded("average")
-    first, second = folders["relu"], tmp_path / "second"
-    parts = checkpoint.read(first)
-    with torch.no_grad():
-        weight = parts.encoder.blocks[0].feed_forward.wo.weight.clone()
-        parts.encoder.blocks[0].feed_forward.wo.weight = torch.nn.Parameter(weight + 1)
-    layout.write(parts, second)
-    told = ["average.py", str(first), str(second), str(tmp_path / "out"), "--share", "0.25"]
-    monkeypatch.setattr("sys.argv", told)
-    average.main()
-    found = checkpoint.read(tmp_path / "out").encoder.blocks[0].feed_forward.wo.weight
-    torch.testing.assert_close(found, weight + 0.75)
 
 
 def test_the_bundled_model_needs_no_network(monkeypatch):

@@ -3,7 +3,7 @@
     python recipes/mini/make.py                       # needs ../shared/data, and the hub for the teacher
     python recipes/mini/make.py --teacher FOLDER      # with the teacher in a folder
 
-Steps: triples (medi build), steering triples, their mixture, a static start, training, average, eight bits. All goes to
+Steps: triples (medi build), a static start, its polish, layers that obey instructions, eight bits. All goes to
 ``build/mini``; the last step writes the package's own copy when asked for with ``--install``.
 """
 
@@ -38,27 +38,19 @@ def main() -> None:
     parser.add_argument("--install", action="store_true", help="put the result into the package")
     given = parser.parse_args()
     BUILD.mkdir(parents=True, exist_ok=True)
-    medi, steering, mixture = (BUILD / f"{name}.jsonl" for name in ("medi", "steering", "mix"))
-    start, model = BUILD / "start", BUILD / "model"
-    cache = BUILD / "teacher"
+    medi, static, start, model = (BUILD / name for name in ("medi.jsonl", "static", "start", "model"))
+    told = ("--teacher", given.teacher, "--teacher_cache", BUILD / "teacher")
     if not medi.is_file():
-        run("-c", COMMAND, "medi", "build", HERE / "medi.toml")
-    if not steering.is_file():
-        told = ("--teacher", given.teacher, "--teacher_cache", cache, "--held_back", BUILD / "held_back.jsonl")
-        run(HERE / "steering.py", given.sources, steering, *told)
-    if not mixture.is_file():
-        run(HERE / "mix.py", medi, steering, mixture, "--medi", 40_000, "--steering", 40_000)
-    if not (start / "model.safetensors").is_file():
-        told = ("--teacher", given.teacher, "--teacher_cache", cache)
-        run(HERE / "start.py", medi, given.sources, BUILD / "static", *told)
-        run(HERE / "polish.py", BUILD / "static", medi, start, *told)
-    if not (model / "model.safetensors").is_file():
-        told = ("--model_name_or_path", start, "--train_file", mixture, "--output_dir", model)
-        run("-c", COMMAND, "train", HERE / "train.toml", *told, "--teacher", given.teacher, "--teacher_cache", cache)
-    run(HERE / "average.py", start, model, BUILD / "average")
+        run("-c", COMMAND, "medi", "build", HERE / "medi.toml", "-o", medi)
+    if not (static / "modules.json").is_file():
+        run(HERE / "start.py", medi, given.sources, static, *told)
+    if not (start / "modules.json").is_file():
+        run(HERE / "polish.py", static, medi, start, *told)
+    if not (model / "modules.json").is_file():
+        run(HERE / "obey.py", start, medi, given.sources, model, *told)
     small = BUILD / "instructor-mini"
     shutil.rmtree(small, ignore_errors=True)
-    run("-c", COMMAND, "quantize", BUILD / "average", small, "--weights", "int8")
+    run("-c", COMMAND, "quantize", model, small, "--weights", "int8")
     if given.install:
         shutil.rmtree(BUNDLED, ignore_errors=True)
         shutil.copytree(small, BUNDLED)

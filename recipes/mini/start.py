@@ -103,7 +103,7 @@ def main() -> None:
     teacher = Teacher(given.teacher_cache, given.teacher)
     new = teacher.fill((Pair("", text) for text in texts), lambda: encoder_of(given.teacher, "cpu", False))
     print(f"{len(texts)} texts, {new} of them new to the teacher")  # noqa: T201
-    write(static_checkpoint("mini", tokenizer, teacher, texts, epochs=given.epochs), given.output)
+    write(static_checkpoint("micro", tokenizer, teacher, texts, epochs=given.epochs), given.output)
 
 
 if __name__ == "__main__":

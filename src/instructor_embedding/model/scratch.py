@@ -19,6 +19,7 @@ from instructor_embedding.model.tokens import TextTokenizer
 # d_model, d_kv, d_ff, layers, heads, gated, dimensions of the vectors; base, large and xl are hkunlp/instructor-*
 SHAPES = {
     "tiny": (64, 16, 128, 2, 4, False, 48),
+    "micro": (384, 64, 1024, 1, 4, False, 384),
     "mini": (384, 64, 768, 3, 4, False, 384),
     "small": (512, 64, 1024, 6, 8, True, 512),
     "base": (768, 64, 3072, 12, 12, False, 768),

@@ -29,7 +29,6 @@ from instructor_embedding.training.teacher import Teacher
 BATCH = 1024  # texts a step
 RATE = 0.01
 _WARMUP = 20
-_HEIGHT = 2.0  # root mean square of a row; the higher, the less one step of the layers' training disturbs the start
 _LONGEST = 0.999  # rows longer than this part of all rows are cut, so that a few do not make all others short
 
 
@@ -138,7 +137,7 @@ def put_in(table: Table, parts: Checkpoint) -> None:
     longest = torch.quantile(lengths[torch.randperm(len(lengths))[:100_000]], _LONGEST)
     rows = table.rows * (longest / lengths.clamp(min=1e-12)).clamp(max=1)[:, None]
     rest = (longest**2 - rows.square().sum(1)).clamp(min=0).sqrt()
-    scale = _HEIGHT * math.sqrt(width) / longest
+    scale = math.sqrt(width) / longest  # the root mean square of a row is 1
     embedding = parts.encoder.embedding.weight
     embedding.zero_()
     embedding[:, : rows.shape[1]] = rows * scale
