@@ -10,6 +10,7 @@ import numpy as np
 from instructor_embedding import INSTRUCTOR, Instruction
 
 PICTURE = Path(".demo") / "instructions.png"
+SHOWN = 12  # the comment whose neighbors are shown
 QUESTIONS = [
     "How do I compress a file?",
     "Read a table of comma separated values",
@@ -17,27 +18,35 @@ QUESTIONS = [
     "draw a random number",
     "What is the time in another city?",
 ]
-# what they speak of, whether it pleased, and what was said
-REVIEWS = [
-    ("food", "good", "The soup was wonderful and the bread came warm from the oven."),
-    ("food", "good", "Best pasta in town, I loved every bite."),
-    ("food", "good", "Fresh fish, a friendly waiter, a perfect dinner."),
-    ("food", "good", "Their chocolate cake is delicious, we were delighted."),
-    ("food", "bad", "The soup was cold and the bread was stale."),
-    ("food", "bad", "Terrible pasta, I could not finish my plate."),
-    ("food", "bad", "The fish smelled awful and the waiter was rude."),
-    ("food", "bad", "A dry and tasteless cake, what a disappointment."),
-    ("film", "good", "A wonderful film, the actors are a joy to watch."),
-    ("film", "good", "I loved this movie, the best comedy of the year."),
-    ("film", "good", "A perfect thriller with a brilliant director."),
-    ("film", "good", "The ending of the film is beautiful, we were delighted."),
-    ("film", "bad", "An awful film, the actors seem bored."),
-    ("film", "bad", "I hated this movie, the worst comedy of the year."),
-    ("film", "bad", "A terrible thriller, the director should be ashamed."),
-    ("film", "bad", "The ending of the film is stupid, what a disappointment."),
+# what they speak of, what they feel, and what was said
+COMMENTS = [
+    ("food", "joy", "The soup was wonderful, I am so happy we came here!"),
+    ("food", "joy", "Best pasta ever, what a joy, haha!"),
+    ("food", "joy", "Yay, my cake turned out great!"),
+    ("food", "joy", "We laughed all through dinner, such a happy evening."),
+    ("food", "anger", "I am furious, the waiter ignored us for an hour."),
+    ("food", "anger", "This pasta is disgusting, give me my money back!"),
+    ("food", "anger", "How dare they charge that much for stale bread!"),
+    ("food", "anger", "The chef is an idiot and the soup was cold."),
+    ("food", "gratitude", "Thank you for the lovely dinner!"),
+    ("food", "gratitude", "Thanks a lot for the bread recipe."),
+    ("food", "gratitude", "I really appreciate that you cooked for us."),
+    ("food", "gratitude", "Thank you so much for sharing your cake."),
+    ("work", "joy", "I got the job, I am so happy!"),
+    ("work", "joy", "Yay, the whole team got a raise!"),
+    ("work", "joy", "My first day at the office was great fun, haha."),
+    ("work", "joy", "We finished the project early, such a happy day."),
+    ("work", "anger", "My boss is an idiot, I am furious."),
+    ("work", "anger", "How dare they cut our pay again!"),
+    ("work", "anger", "This company is disgusting, they lied to all of us."),
+    ("work", "anger", "The manager ignored my report, I hate this office."),
+    ("work", "gratitude", "Thank you for helping me with the report."),
+    ("work", "gratitude", "Thanks a lot for the kind words at the meeting."),
+    ("work", "gratitude", "I really appreciate how you train the new team."),
+    ("work", "gratitude", "Thank you so much for giving me this job."),
 ]
-BY_TOPIC = Instruction("review", objective="clustering by topic")
-BY_SENTIMENT = Instruction("review", objective="classifying its sentiment")
+BY_TOPIC = Instruction("comment", objective="clustering by topic")
+BY_EMOTION = Instruction("comment", objective="classifying its emotion")
 
 
 def documentation() -> dict[str, str]:
@@ -67,51 +76,55 @@ def retrieve(model: INSTRUCTOR) -> None:
 
 
 def turn(model: INSTRUCTOR) -> dict[str, np.ndarray]:
-    """Show the neighbors of one review under two instructions, and what clusters then share."""
+    """Show the neighbors of one comment under two instructions, and what neighbors and clusters then share."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score
 
-    texts = [text for _, _, text in REVIEWS]
-    vectors = {str(asked): model.encode(texts, instruction=asked) for asked in (BY_TOPIC, BY_SENTIMENT)}
-    print(f"\nNearest to {texts[0]!r}")
+    texts = [text for _, _, text in COMMENTS]
+    topics, emotions = (np.array([comment[column] for comment in COMMENTS]) for column in (0, 1))
+    vectors = {str(asked): model.encode(texts, instruction=asked) for asked in (BY_TOPIC, BY_EMOTION)}
+    print(f"\nNearest to {texts[SHOWN]!r}")
     for asked, rows in vectors.items():
         print(f"  {asked}")
-        for place in np.argsort(-(rows @ rows[0]))[1:4]:
-            print(f"    {rows[place] @ rows[0]:.2f}  {texts[place]}")
-    print("\nTwo clusters of the reviews, and how well they fit (1: exactly, 0: by chance)")
-    print(f"  {'':56}{'topic':>7}{'sentiment':>11}")
+        for place in np.argsort(-(rows @ rows[SHOWN]))[1:4]:
+            print(f"    {rows[place] @ rows[SHOWN]:.2f}  {texts[place]}")
+    print(f"\n{len(texts)} comments on two topics with three emotions")
+    print(f"  {'':52}{'same topic':>12}{'same emotion':>14}{'clusters':>10}")
     for asked, rows in vectors.items():
-        clusters = KMeans(2, n_init=10, random_state=0).fit_predict(rows)
-        fits = [adjusted_rand_score([review[column] for review in REVIEWS], clusters) for column in (0, 1)]
-        print(f"  {asked:56}{fits[0]:7.2f}{fits[1]:11.2f}")
+        nearest = (rows @ rows.T - 2 * np.eye(len(rows))).argmax(1)
+        shares = [np.mean(kinds == kinds[nearest]) for kinds in (topics, emotions)]
+        clusters = KMeans(3, n_init=10, random_state=0).fit_predict(rows)
+        print(f"  {asked:52}{shares[0]:12.0%}{shares[1]:14.0%}{adjusted_rand_score(emotions, clusters):10.2f}")
+    print("  same: how often the nearest comment has it; clusters: how well three fit the emotions (1: exactly)")
     return vectors
 
 
 def draw(vectors: dict[str, np.ndarray]) -> None:
-    """Draw the reviews under each instruction on the two axes along which they differ most."""
+    """Draw the comments under each instruction on the two axes along which they differ most."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, len(vectors), figsize=(10, 4.6), constrained_layout=True)
-    colors, shapes = {"good": "tab:green", "bad": "tab:red"}, {"food": "o", "film": "^"}
+    colors = {"joy": "tab:orange", "anger": "tab:red", "gratitude": "tab:green"}
+    shapes = {"food": "o", "work": "^"}
     for panel, (asked, rows) in zip(panels, vectors.items(), strict=True):
         moved = rows - rows.mean(0)
         places = moved @ np.linalg.svd(moved, full_matrices=False)[2][:2].T
         for topic, shape in shapes.items():
-            for sentiment, color in colors.items():
-                some = [n for n, (a, b, _) in enumerate(REVIEWS) if (a, b) == (topic, sentiment)]
-                panel.scatter(*places[some].T, c=color, marker=shape, s=70, label=f"{topic}, {sentiment}")
+            for emotion, color in colors.items():
+                some = [n for n, (a, b, _) in enumerate(COMMENTS) if (a, b) == (topic, emotion)]
+                panel.scatter(*places[some].T, c=color, marker=shape, s=70, label=f"{topic}, {emotion}")
         panel.set(title=asked.strip(), xticks=[], yticks=[])
     panels[-1].legend(loc="best", frameon=False)
     PICTURE.parent.mkdir(exist_ok=True)
     figure.savefig(PICTURE, dpi=120)
-    print(f"\nThe same reviews under both instructions, drawn: {PICTURE}")
+    print(f"\nThe same comments under both instructions, drawn: {PICTURE}")
 
 
 def measure(model: INSTRUCTOR) -> None:
-    texts = [f"{text} {number}" for number in range(125) for _, _, text in REVIEWS]
+    texts = [f"{text} {number}" for number in range(100) for _, _, text in COMMENTS]
     model.encode(texts[:64], instruction=BY_TOPIC)
     start = time.perf_counter()
     model.encode(texts, instruction=BY_TOPIC)

@@ -242,7 +242,10 @@ def _tensors(folder: Path, layout: str, tensors: Mapping[str, Tensor]) -> None:
     }
     path = folder / _weight_name(layout)
     if path.suffix == ".safetensors":
+        path.touch()
+        mode = path.stat().st_mode  # safetensors would leave a file that only its owner may read
         save_file(plain, str(path), metadata={"format": "pt"})
+        path.chmod(mode)
     else:
         torch.save(plain, path)
 
