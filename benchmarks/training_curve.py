@@ -17,7 +17,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from tokenizers import Tokenizer
 from training_data import triples
+
+from instructor_embedding.model.layout import write
+from instructor_embedding.model.scratch import random_checkpoint
 
 BANKING = "Represent the utterance for the intent: "
 SENTENCE = "Represent the sentence: "
@@ -75,12 +79,18 @@ def main() -> None:
     flags += ["--save_total_limit", 9, "--dev_files", chosen.evaluation / "STSBenchmark" / "test.jsonl.gz"]
     flags += ["--logging_steps", 25, "--save_only_model", "true", "--overwrite_output_dir", "--disable_tqdm", "true"]
     subprocess.run([sys.executable, "train.py", *map(str, flags), *extra], check=True, stdout=sys.stderr)
-    places = [chosen.out / "model" / "init"]
+    init = chosen.out / "model" / "init"  # with --static_epochs: the table that was fitted to the teacher
+    untrained = random_checkpoint(chosen.init, Tokenizer.from_file(str(init / "tokenizer.json")))
+    write(untrained, chosen.out / "random weights")
+    places = [chosen.out / "random weights", init]
     places += sorted((chosen.out / "model").glob("checkpoint-*"), key=lambda place: int(place.name.partition("-")[2]))
     print("| step | STS-B | Banking77 |\n|---|---|---|")
     for place in places:
         found = scores(place, chosen.evaluation)
-        print(f"| {place.name.partition('-')[2] or 0} | {found['sts-b']:.4f} | {found['banking77']:.4f} |", flush=True)
+        print(
+            f"| {place.name.removeprefix('checkpoint-').replace('init', '0')} | {found['sts-b']:.4f} | {found['banking77']:.4f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
