@@ -8,7 +8,6 @@ print and draw what was written. Speeds are of short texts on two threads, and r
 import argparse
 import json
 import logging
-import re
 import shutil
 import subprocess
 import sys
@@ -228,20 +227,18 @@ def plot(known):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(known), figsize=(6.5 * len(known), 4.5), squeeze=False)
-    for axis, (name, rows) in zip(axes[0], known.items(), strict=True):
-        full = rows["float32"]["mb"]
-        for variant, row in rows.items():
-            kind = re.split(r"[ ,]", variant)[0]
-            mark = {"onnx": "s", "openvino": "^", "quantize_dynamic": "x"}.get(kind, "o")
-            lost = max(1 - row["cosine"], 1e-7)
-            axis.scatter(100 * row["mb"] / full, lost, marker=mark, s=20 + 40 * row["speed"], alpha=0.6)
-            axis.annotate(
-                variant, (100 * row["mb"] / full, lost), fontsize=7, xytext=(4, 4), textcoords="offset points"
-            )
-        axis.set(yscale="log", xlabel="size on disk, % of float32", ylabel="1 - cosine to float32", title=name)
-    figure.suptitle("Smaller and nearer is better; larger marks are faster", fontsize=9)
-    figure.tight_layout()
+    figure, axes = pyplot.subplots(
+        len(known), 3, figsize=(10, 0.8 + 4.2 * len(known)), squeeze=False, sharey="row", constrained_layout=True
+    )
+    for (sizes, losses, speeds), (name, rows) in zip(axes, known.items(), strict=True):
+        variants, full = list(rows)[::-1], rows["float32"]["mb"]
+        sizes.barh(variants, [100 * rows[one]["mb"] / full for one in variants], color="tab:blue")
+        losses.plot([max(1 - rows[one]["cosine"], 1e-8) for one in variants], variants, "o", color="tab:red")
+        speeds.barh(variants, [rows[one]["speed"] for one in variants], color="tab:green")
+        sizes.set(xlabel="size on disk, % of float32", title=name)
+        losses.set(xscale="log", xlabel="1 - cosine to float32")
+        losses.grid(axis="both", alpha=0.3)
+        speeds.set(xlabel="times the speed of float32")
     figure.savefig(HERE.parent / "docs" / "quantization.png", dpi=110)
 
 

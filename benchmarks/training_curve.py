@@ -87,10 +87,8 @@ def main() -> None:
     print("| step | STS-B | Banking77 |\n|---|---|---|")
     for place in places:
         found = scores(place, chosen.evaluation)
-        print(
-            f"| {place.name.removeprefix('checkpoint-').replace('init', '0')} | {found['sts-b']:.4f} | {found['banking77']:.4f} |",
-            flush=True,
-        )
+        step = place.name.removeprefix("checkpoint-").replace("init", "0")
+        print(f"| {step} | {found['sts-b']:.4f} | {found['banking77']:.4f} |", flush=True)
 
 
 if __name__ == "__main__":
