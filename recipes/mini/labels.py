@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from instructor_embedding.medi.records import read_records
 
 HELD_BACK_PERCENT = 5
 
@@ -69,8 +69,7 @@ def labeled_sources(folder: Path) -> Iterator[Labeled]:
 
 
 def _pairs(file: Path) -> tuple[list[str], list[str]]:
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
+    rows = [row for _, row in read_records(file)]
     return [row[0] for row in rows], [row[1] for row in rows]
 
 
@@ -78,15 +77,14 @@ def _reviews(folder: Path) -> tuple[list[str], list[str]]:
     """Return texts of the instruction tasks whose answer is positive or negative, and rewritten ones."""
     texts: dict[str, str] = {}
     for file in sorted(folder.glob("*.jsonl.gz")):
-        with gzip.open(file, "rt", encoding="utf-8") as lines:
-            for task in map(json.loads, lines):
-                for item in task.get("Instances", ()):
-                    answers = item["output"] if isinstance(item["output"], list) else [item["output"]]
-                    if task["task_name"].endswith("yelp_negative_to_positive_style_transfer"):
-                        texts[item["input"]] = "negative"
-                        texts |= dict.fromkeys(answers, "positive")
-                    elif task["task_name"].startswith(_SENTIMENT):
-                        label = _NAMES.get(answers[0], answers[0]).removeprefix("very ")
-                        if label in ("positive", "negative"):
-                            texts[item["input"].removeprefix("Text: ").strip()] = label
+        for _, task in read_records(file):
+            for item in task.get("Instances", ()):
+                answers = item["output"] if isinstance(item["output"], list) else [item["output"]]
+                if task["task_name"].endswith("yelp_negative_to_positive_style_transfer"):
+                    texts[item["input"]] = "negative"
+                    texts |= dict.fromkeys(answers, "positive")
+                elif task["task_name"].startswith(_SENTIMENT):
+                    label = _NAMES.get(answers[0], answers[0]).removeprefix("very ")
+                    if label in ("positive", "negative"):
+                        texts[item["input"].removeprefix("Text: ").strip()] = label
     return list(texts), list(texts.values())

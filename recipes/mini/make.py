@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from options import TEACHER
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build" / "mini"
@@ -33,7 +35,7 @@ def run(*arguments: object) -> None:
 def main() -> None:
     """Run the steps that are not done yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--teacher", default="sentence-transformers/all-MiniLM-L6-v2")
+    parser.add_argument("--teacher", default=TEACHER)
     parser.add_argument("--sources", type=Path, default=ROOT.parent / "shared" / "data" / "train")
     parser.add_argument("--install", action="store_true", help="put the result into the package")
     given = parser.parse_args()

@@ -10,18 +10,17 @@ own instructions take part in both: distance to the teacher, and a little contra
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from labels import Labeled, labeled_sources
 from numpy.typing import NDArray
+from options import parser_of
 from polish import contrast
 from torch import Tensor
 from wording import Wording
@@ -32,6 +31,7 @@ from instructor_embedding.medi.triple import read as read_triples
 from instructor_embedding.model.checkpoint import read
 from instructor_embedding.model.layout import write
 from instructor_embedding.training.embedder import Embedder
+from instructor_embedding.training.loss import distance
 from instructor_embedding.training.teacher import Teacher, encoder_of
 
 LABELED, SLOTS, OTHERS, TRIPLES = 128, 3, 128, 64  # texts with labels in each slot, texts without, triples of a step
@@ -102,7 +102,7 @@ class Steps:
 
         def loss(vectors: Tensor) -> Tensor:
             asked_for, named = vectors[: len(texts)], vectors[len(texts) :]
-            return (label_loss(asked_for, named, right) + STILL_NEAR * _distance(asked_for, goals)) / SLOTS
+            return (label_loss(asked_for, named, right) + STILL_NEAR * distance(asked_for, goals, "cosine")) / SLOTS
 
         return Part(pairs, loss)
 
@@ -110,7 +110,9 @@ class Steps:
         source, texts, _ = self._texts(count)
         asked = self.wording.for_others(source.kinds)
         goals = self._taught(texts)
-        return Part([Pair(asked, text) for text in texts], lambda vectors: NEAR_TEACHER / 2 * _distance(vectors, goals))
+        return Part(
+            [Pair(asked, text) for text in texts], lambda vectors: NEAR_TEACHER / 2 * distance(vectors, goals, "cosine")
+        )
 
     def _triples(self) -> Part:
         task = self.tasks[self.random.choice(len(self.tasks), p=self.task_shares)]
@@ -124,7 +126,7 @@ class Steps:
 
         def loss(vectors: Tensor) -> Tensor:
             apart = contrast(vectors[: 3 * len(chosen)], query, pos, neg)
-            return NEAR_TEACHER * _distance(vectors, goals) + CONTRAST * apart
+            return NEAR_TEACHER * distance(vectors, goals, "cosine") + CONTRAST * apart
 
         return Part(pairs, loss)
 
@@ -138,10 +140,6 @@ class Steps:
 
     def _taught(self, texts: Sequence[str]) -> Tensor:
         return torch.from_numpy(self.teacher.vectors([Pair("", text) for text in texts]))
-
-
-def _distance(vectors: Tensor, goals: Tensor) -> Tensor:
-    return 1 - F.cosine_similarity(vectors, goals).mean()
 
 
 def _roots(sizes: Sequence[int]) -> NDArray[np.float64]:
@@ -179,13 +177,7 @@ def train(model: Embedder, steps: Steps, count: int) -> None:
 
 def main() -> None:
     """Train the layers of a start."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("start", type=Path)
-    parser.add_argument("triples", type=Path)
-    parser.add_argument("sources", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--teacher_cache", required=True)
-    parser.add_argument("--teacher", default="sentence-transformers/all-MiniLM-L6-v2")
+    parser = parser_of(__doc__, "start", "triples", "sources", "output")
     parser.add_argument("--steps", type=int, default=1000)
     given = parser.parse_args()
     torch.manual_seed(0)

@@ -7,15 +7,14 @@ The layers add nothing yet, so a text is the mean of its rows, and a million tex
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from options import parser_of
 from torch import Tensor, nn
 
 from instructor_embedding.instruction import Pair
@@ -49,12 +48,7 @@ def contrast(vectors: Tensor, query: NDArray[np.int64], pos: NDArray[np.int64], 
 
 def main() -> None:
     """Polish the table of a start."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("start", type=Path)
-    parser.add_argument("triples", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--teacher_cache", required=True)
-    parser.add_argument("--teacher", default="sentence-transformers/all-MiniLM-L6-v2")
+    parser = parser_of(__doc__, "start", "triples", "output")
     parser.add_argument("--steps", type=int, default=900)
     given = parser.parse_args()
     random = np.random.default_rng(0)

@@ -8,18 +8,17 @@ words get good vectors too. The vocabulary's own words are texts as well. Every 
 
 from __future__ import annotations
 
-import argparse
-import gzip
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import tomllib
 from numpy.typing import NDArray
+from options import parser_of
 from tokenizers import Tokenizer
 
 from instructor_embedding.instruction import Pair
+from instructor_embedding.medi.records import read_records
 from instructor_embedding.medi.triple import read
 from instructor_embedding.model.layout import write
 from instructor_embedding.model.scratch import train_tokenizer
@@ -52,9 +51,8 @@ def source_texts(sources: Path) -> Iterator[str]:
     for file in sorted((sources / "pairs").glob("*.jsonl.gz")):
         if file.name.removesuffix(".jsonl.gz") in skip:
             continue
-        with gzip.open(file, "rt", encoding="utf-8") as lines:
-            for row in map(json.loads, lines):
-                yield from (text for text in row[:2] if text.strip())
+        for _, row in read_records(file):
+            yield from (text for text in row[:2] if text.strip())
 
 
 def chosen(tokenizer: Tokenizer, triples: Path, sources: Path, count: int) -> list[str]:
@@ -85,12 +83,7 @@ def distinct_ids(tokenizer: Tokenizer, texts: list[str]) -> Iterator[NDArray[np.
 
 def main() -> None:
     """Make what is not there yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("triples", type=Path)
-    parser.add_argument("sources", type=Path)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--teacher_cache", required=True)
-    parser.add_argument("--teacher", default="sentence-transformers/all-MiniLM-L6-v2")
+    parser = parser_of(__doc__, "triples", "sources", "output")
     parser.add_argument("--texts", type=int, default=520_000)
     parser.add_argument("--epochs", type=int, default=4)
     given = parser.parse_args()
