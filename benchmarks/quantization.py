@@ -8,7 +8,6 @@ print and draw what was written. Speeds are of short texts on two threads, and r
 import argparse
 import json
 import logging
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,16 +35,22 @@ EXPORTS = [(library, weights) for library in ("onnx", "openvino") for weights in
 DYNAMIC = "quantize_dynamic of torch"
 MEMORY = """
 import re, sys, json
+from pathlib import Path
+from tokenizers import Tokenizer
 from instructor_embedding import INSTRUCTOR
 def held():
     text = open("/proc/self/status").read()
     return sum(int(re.search(name + r":\\s+(\\d+)", text)[1]) for name in ("RssAnon", "RssFile")) / 1024
 options = json.loads(sys.argv[2])
 INSTRUCTOR(sys.argv[3], device="cpu", **options).encode(["warm"])
-before = held()
+times = [held()]
+tokenizer = Tokenizer.from_file(str(Path(sys.argv[1]) / "tokenizer.json"))
+tokenizer.encode("One short text.")
+times.append(held())
 model = INSTRUCTOR(sys.argv[1], device="cpu", **options)
 model.encode(["One short text."])
-print(held() - before)
+times.append(held())
+print(json.dumps([times[1] - times[0], times[2] - times[1]]))
 """
 
 
@@ -115,20 +120,23 @@ def built(source, home, wanted):
     from instructor_embedding import INSTRUCTOR, export, quantize
 
     model = INSTRUCTOR(source, device="cpu", precision="exact")
-    small = write_tiny(home / "warm")
+    tiny = INSTRUCTOR(write_tiny(home / "tiny"), device="cpu", precision="exact")
     for name, (weights, embedding, options) in FOLDERS.items():
         if wanted and name not in ("float32", *wanted):
             continue
         folder = home / f"{weights}-{embedding}"
         if not folder.exists():
             quantize(model, weights, embedding=embedding).save(folder)
+            quantize(tiny, weights, embedding=embedding).save(warm(folder))
         loaded, seconds = timed(lambda f=folder, o=options: INSTRUCTOR(f, device="cpu", **o))
         grown = subprocess.run(
-            [sys.executable, "-c", MEMORY, str(folder), json.dumps(options), str(small)],
+            [sys.executable, "-c", MEMORY, str(folder), json.dumps(options), str(warm(folder))],
             capture_output=True,
             check=True,
         )
-        yield name, {"mb": size(folder), "load": seconds, "memory": round(float(grown.stdout), 1)}, loaded
+        tokenizer, both = json.loads(grown.stdout)
+        facts = {"memory": round(both - tokenizer, 1), "tokenizer_memory": round(tokenizer, 1)}
+        yield name, {"mb": size(folder), "load": seconds, **facts}, loaded
     if not wanted or DYNAMIC in wanted:
         dynamic = torch.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
         dynamic.save(home / "dynamic")
@@ -140,7 +148,11 @@ def built(source, home, wanted):
         path = export(model, folder, library, weights)
         loaded, seconds = timed(lambda p=path, n=library: Exported(model, p, n))
         yield f"{library} {weights}", {"mb": size(folder), "load": seconds}, loaded
-    shutil.rmtree(home / "warm")
+
+
+def warm(folder):
+    """Name the tiny model with the same weights, which makes a process load and set up all that is not the model."""
+    return folder.with_name(f"{folder.name}-warm")
 
 
 def write_tiny(folder):

@@ -74,6 +74,22 @@ def test_weights_changed_behind_the_back_are_seen(model):
     assert np.abs(model.encode(["A text."]) - before).max() > 1e-4
 
 
+def test_products_have_few_numbers_of_rows(model, monkeypatch):
+    """oneDNN keeps a kernel for each number of rows, which would fill memory."""
+    rows = set()
+    product = FloatKernel.product
+
+    def counted(self, some, *arguments, **options):
+        rows.add(len(some))
+        return product(self, some, *arguments, **options)
+
+    monkeypatch.setattr(FloatKernel, "product", counted)
+    for count in range(1, 300):
+        model.encode([" ".join(f"{number}" for number in range(count))], truncate="quiet")
+    assert len(rows) < 60
+    assert all(number % 8 == 0 for number in rows)
+
+
 def test_laid_out_once(model):
     first = model.backend
     model.encode(["A text."])

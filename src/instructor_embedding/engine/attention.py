@@ -34,9 +34,10 @@ def runs_of(batch: Packed, bias: Tensor) -> list[Run]:
 
 
 def attend(qkv: Tensor, runs: list[Run]) -> Tensor:
-    """Attend within each text; `qkv` (T, 3 H K) in float32 or bfloat16 gives (T, H K)."""
+    """Attend within each text; `qkv` (T, 3 H K) in float32 or bfloat16 gives (T, H K), zero behind the last text."""
     heads = runs[0].bias.shape[1]
     mixed = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
+    mixed[runs[-1].rows.stop :] = 0
     for run in runs:
         parts = qkv[run.rows].view(run.texts, run.length, 3, heads, -1).permute(2, 0, 3, 1, 4)
         found = _fused(parts, run) if run.length > (256 if qkv.dtype == torch.float32 else 1024) else _plain(parts, run)

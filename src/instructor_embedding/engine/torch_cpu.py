@@ -20,6 +20,7 @@ from instructor_embedding.model.pooling import Head
 from instructor_embedding.model.t5 import Block, RMSNorm, T5Encoder
 
 _CACHED = 1024  # positions; the bias of longer texts is computed when they come
+_FEWEST = 8  # rows of a product; other counts are multiples of it
 
 
 class _Layer(NamedTuple):
@@ -60,7 +61,7 @@ class TorchCPU:
     def run(self, batch: Packed) -> Float32:
         """Return float32 of shape (n, dimension)."""
         with torch.inference_mode():
-            states = self._states(batch)
+            states = self._states(batch)[: int(batch.lengths.sum() - batch.skip.sum())]
             lengths = torch.from_numpy((batch.lengths - batch.skip).astype(np.int64))
             means = torch.segment_reduce(states, "mean", lengths=lengths, axis=0, unsafe=True)
             vectors: Float32 = self.head.project(means).numpy()
@@ -75,12 +76,13 @@ class TorchCPU:
         return layer
 
     def _states(self, batch: Packed) -> Tensor:
-        """Return the normed states, float32, of the tokens that are pooled."""
+        """Return the normed states, float32, of the tokens that are pooled, and rows of no meaning behind them."""
         ids, where = torch.unique(torch.from_numpy(batch.ids), return_inverse=True)
-        first = self.encoder.embedding(ids).float()
+        where = _filled(where, 16)
+        first = self.encoder.embedding(_filled(ids, 8)).float()
         hidden = first[where]
         runs = runs_of(batch, self._bias_of(int(batch.lengths.max())))
-        kept = _kept(batch)
+        kept = _filled(_kept(batch), 8)
         for number, layer in enumerate(self.layers):
             qkv = self._attention_input(first, layer)[where] if number == 0 else self._attention_input(hidden, layer)
             mixed = attend(qkv, runs)
@@ -137,6 +139,16 @@ def _add(hidden: Tensor, value: Value) -> None:
         hidden.add_(found)
     else:
         hidden.addcmul_(found, scale)
+
+
+def _filled(rows: Tensor, parts: int) -> Tensor:
+    """Repeat the first of some row numbers behind them until there is a round count, by one in `parts` at most.
+
+    oneDNN makes and keeps a kernel of half a megabyte for each count of rows: few counts save memory and time.
+    """
+    count = len(rows)
+    step = max(_FEWEST, (1 << count.bit_length()) // 2 // parts)
+    return torch.cat([rows, rows[:1].expand(-count % step)])
 
 
 def _kept(batch: Packed) -> Tensor:
