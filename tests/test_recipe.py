@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers import processors
 
 from instructor_embedding import INSTRUCTOR
 from instructor_embedding.instruction import Pair
 from instructor_embedding.medi.triple import Triple, write
-from instructor_embedding.model.scratch import train_tokenizer
+from instructor_embedding.model.scratch import SHAPES, random_checkpoint, train_tokenizer
 from instructor_embedding.training.embedder import Embedder
-from instructor_embedding.training.static import static_checkpoint
-from instructor_embedding.training.teacher import Teacher
 
 WORDS = ["sun", "moon", "star", "sky", "sea", "sand", "rock", "leaf", "root", "rain", "snow", "wind"]
 RECIPE = Path(__file__).parent.parent / "recipes" / "mini"
@@ -63,60 +62,161 @@ def test_label_loss_wants_texts_at_their_name_and_together():
     assert torch.isfinite(one_each)
 
 
-def test_layers_learn_to_obey(tmp_path):
-    """A text is at its label's name under one instruction, and where the teacher puts it under others."""
+class Mixing:
+    """A teacher whose state of a piece is a row of a table, mixed with the text's mean."""
+
+    def __init__(self, size):
+        self.table = torch.from_numpy(np.random.default_rng(0).standard_normal((size, 48)).astype(np.float32))
+
+    def states(self, ids):
+        rows = self.table[ids]
+        return rows + rows.mean(1, keepdim=True)
+
+
+def tokenizers_of(texts):
+    """Two tokenizers of other pieces: the teacher's, with a mark on both sides, and the model's."""
+    there = train_tokenizer([*texts, *texts], 60, uncased=True)
+    there.post_processor = processors.TemplateProcessing(single="</s> $A </s>", special_tokens=[("</s>", 1)])
+    said = ["Represent the text mood good bad topic sentence for clustering classification by its : ; ,"]
+    return there, train_tokenizer([*texts, *said * 3], 120, uncased=True)
+
+
+@pytest.fixture
+def taught(tmp_path):
+    """A folder of what a teacher says of 36 texts, with the model's tokenizer."""
+    texts = [f"{WORDS[a]}, {WORDS[b]}" for a in range(6) for b in range(6, 12)]
+    there, own = tokenizers_of(texts)
+    loaded("taught").write(tmp_path / "taught", texts, Mixing(there.get_vocab_size()), there, own)
+    return tmp_path / "taught", own, there
+
+
+def test_what_a_teacher_says_is_kept_word_by_word(taught):
+    folder, _, there = taught
+    found = loaded("taught").Taught.read(folder)
+    assert len(found.texts) == 36
+    number = np.array([7, 3])
+    states = Mixing(there.get_vocab_size()).states(torch.tensor([there.encode(found.texts[7]).ids]))[0]
+    words = there.encode(found.texts[7]).word_ids
+    means = [states[[place for place, word in enumerate(words) if word == n]].mean(0) for n in range(3)]
+    assert found.words(number).tolist() == [3, 3]  # two words and a comma
+    kept = found.states(number)
+    assert kept.shape == (6, 48)
+    assert torch.allclose(kept[:3], torch.stack(means), atol=0.06)
+    vector = torch.nn.functional.normalize(states.mean(0), dim=0)
+    assert torch.allclose(found.vectors_of(number)[0], vector, atol=1e-3)
+
+
+def test_long_texts_are_cut_behind_a_word():
+    taught = loaded("taught")
+    there, own = tokenizers_of(WORDS)
+    text = " ".join(WORDS * 12)
+    ((short, ids, words),) = taught.cut([text], there, own)
+    assert len(ids) <= taught.LONGEST
+    assert len(ids) == len(words) + 2
+    assert text.startswith(short)
+    assert text[len(short)] == " "
+    assert len(short.split()) == words[-1] + 1
+    assert [text for text, *_ in taught.cut(["", "sun"], there, own)] == ["sun"]
+
+
+def test_a_model_learns_words_and_vectors(taught, monkeypatch, tmp_path):
+    folder, own, _ = taught
+    distill = loaded("distill")
+    for name, value in {"HELD_BACK": 4, "TOKENS": 64, "WARMUP": 5, "RATE": 5e-3, "KEEP": 40}.items():
+        monkeypatch.setattr(distill, name, value)
+    monkeypatch.setitem(SHAPES, "made", (48, 16, 96, 2, 3, False, 48))
+    parts = random_checkpoint("made", own)
+    texts = distill.Texts(loaded("taught").Taught.read(folder), parts, ["Represent the text for clustering: "])
+    distill.begin(parts, texts)
+    model = Embedder(parts).train()
+    model.set_dropout(0)
+    numbers = texts.trained
+
+    def apart(instruction):
+        with torch.no_grad():
+            return [one.item() for one in distill.losses(model, texts.batch(numbers, [instruction] * 32), texts.taught)]
+
+    first, instructed = apart(""), apart("Represent the text: ")
+    distill.train(model, texts, 80, tmp_path / "student.resume")
+    assert all(late < early * 0.7 for late, early in zip(apart(""), first, strict=True))
+    assert all(late < early * 0.7 for late, early in zip(apart("Represent the text: "), instructed, strict=True))
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    distill.train(model, texts, 80, tmp_path / "student.resume")  # nothing is left to do
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_each_word_of_a_batch_has_its_tokens(taught):
+    folder, own, _ = taught
+    distill = loaded("distill")
+    texts = distill.Texts(
+        loaded("taught").Taught.read(folder), random_checkpoint("tiny", own), ["Represent the text: "]
+    )
+    said = ["", "Represent the text: "] * 5
+    batch = texts.batch(np.arange(10), said)
+    assert batch.words == 30
+    assert batch.word.unique().tolist() == [*range(30), 30]
+    for place, number in enumerate(batch.numbers):
+        tokens = slice(*batch.packed.starts[place : place + 2])
+        own_words = batch.word[tokens].tolist()
+        assert own_words[-1] == 30  # the end mark belongs to no word
+        assert all(word == 30 for word in own_words[: batch.packed.skip[place]])
+        first = [token for token, word in zip(batch.packed.ids[tokens], own_words, strict=True) if word == 3 * place]
+        spelled = "".join(own.id_to_token(token) for token in first)
+        assert spelled == "▁" + texts.taught.texts[number].split(",")[0]
+
+
+def test_layers_learn_to_obey():
+    """A text is at its label's name under one instruction, and stays where it was under others."""
     obey, labels = loaded("obey"), loaded("labels")
-    random = np.random.default_rng(0)
     texts = [f"{WORDS[a]} {WORDS[b]}" for a in range(6) for b in range(6, 12)]
     source = labels.Labeled(
         "made", ("text",), ("mood",), texts, ["good" if n % 2 else "bad" for n in range(len(texts))]
     )
     rows = [Triple(Pair("Represent the text: ", text), Pair("", text), Pair("", "word"), 1, "x") for text in texts]
-    pairs = [Pair("", text) for text in [*texts, "word"]]
-    teacher = Teacher(tmp_path / "teacher", "made")
-    vectors = random.standard_normal((len(pairs), 48)).astype(np.float32)
-    teacher.fill(pairs, lambda: lambda some: vectors[[pairs.index(pair) for pair in some]], progress=False)
-    tokenizer = train_tokenizer([*texts, "Represent the text mood good bad topic"] * 3, 90, uncased=True)
-    start = static_checkpoint("tiny", tokenizer, teacher, [pair.text for pair in pairs], epochs=30)
-    model = Embedder(start).train()
+    _, own = tokenizers_of(texts)
+    model = Embedder(random_checkpoint("tiny", own)).train()
     model.set_dropout(0)
     model.freeze(["embedding", "head"])
     table = model.encoder.embedding.weight.clone()
-    steps = obey.Steps([source], rows, teacher)
+    steps = obey.Steps([source], [torch.from_numpy(model.encode([Pair("", text) for text in texts]))], rows)
 
     def labeled():
         return sum(part.loss(model(model.tokens.pack(part.pairs))).item() for part in steps.draw()[: obey.SLOTS])
 
     first = labeled()
-    obey.train(model, steps, 40)
+    obey.train(model, steps, 60)
     assert labeled() < first - 0.5
     assert torch.equal(model.encoder.embedding.weight, table)
 
 
-def test_texts_of_the_start_hold_rare_words(tmp_path):
-    start = loaded("start")
-    often = [f"the common text {n}" for n in range(60)]
-    rows = [Triple(Pair("i: ", text), Pair("i: ", text), Pair("i: ", text), 0, "x") for text in often]
+def test_texts_for_the_teacher_are_short_long_and_sentences(tmp_path):
+    texts = loaded("texts")
+    rows = [Triple(Pair("i: ", "a task's input"), Pair("i: ", "its answer"), Pair("i: ", "no"), 0, "task1")]
     write(tmp_path / "medi.jsonl", rows)
     (tmp_path / "pairs").mkdir()
-    pairs = [["the common text", "zebra crossing"], ["common", "the text"], ["quartz", ""]]
-    with gzip.open(tmp_path / "pairs" / "made.jsonl.gz", "wt") as file:
-        file.writelines(json.dumps(pair) + "\n" for pair in pairs)
-    tokenizer = train_tokenizer([*often, "zebra crossing quartz"] * 3, 80, uncased=True)
-    found = start.chosen(tokenizer, tmp_path / "medi.jsonl", tmp_path, 1000)
-    assert {*often, "zebra crossing", "quartz"} <= set(found)
-    assert not {"the common text", "common", ""} & set(found[-2:])
+    long = "One sentence of some length stands here. Another one of the same length follows it. " * 4
+    made = [["zebra crossing", long], ["quartz", ""]]
+    for name in ("made", "nl2bash_description_command"):
+        with gzip.open(tmp_path / "pairs" / f"{name}.jsonl.gz", "wt") as file:
+            file.writelines(json.dumps(pair) + "\n" for pair in made)
+    found = texts.source_texts(tmp_path / "medi.jsonl", tmp_path)
+    assert set(found) == {"made", "task task1"}  # the other's license does not allow a model to be passed on
+    sentences = {"One sentence of some length stands here.", "Another one of the same length follows it."}
+    kept = texts.chosen(found)
+    assert {"zebra crossing", "quartz", long.strip(), "a task's input", "its answer", "no"} <= set(kept)
+    assert sentences & set(kept)
+    assert len(kept) == len(set(kept))
 
 
-def test_polish_counts_no_match_as_a_negative():
-    polish = loaded("polish")
+def test_contrast_counts_no_match_as_a_negative():
+    contrast = loaded("contrast")
     query, pos, neg = np.array([0, 1]), np.array([2, 3]), np.array([4, 5])
     vectors = torch.nn.functional.normalize(torch.eye(6)[[0, 1, 0, 1, 2, 3]] + 0.01)
-    apart = polish.contrast(vectors, query, pos, neg)
+    apart = contrast.contrast(vectors, query, pos, neg)
     assert apart < 1e-6  # each query is its positive
-    wrong = polish.contrast(vectors[[0, 1, 2, 3, 0, 1]], query, pos, neg)
+    wrong = contrast.contrast(vectors[[0, 1, 2, 3, 0, 1]], query, pos, neg)
     assert wrong > 0.3  # each query is its negative as well
-    assert polish.contrast(vectors[[0, 1, 2, 3, 0, 1]], query, pos, pos) < 1e-6  # now known to match
+    assert contrast.contrast(vectors[[0, 1, 2, 3, 0, 1]], query, pos, pos) < 1e-6  # now known to match
 
 
 def test_the_bundled_model_needs_no_network(monkeypatch):

@@ -20,6 +20,18 @@ _BAD = (
     "anger", "annoyance", "disappointment", "disapproval", "disgust", "embarrassment",
     "fear", "grief", "nervousness", "remorse", "sadness",
 )  # fmt: skip
+# and its grouping by Ekman's basic emotions
+_BASIC = {
+    "anger": ("anger", "annoyance", "disapproval"),
+    "disgust": ("disgust",),
+    "fear": ("fear", "nervousness"),
+    "joy": (
+        "joy", "amusement", "approval", "excitement", "gratitude", "love", "optimism", "relief", "pride", "admiration",
+        "desire", "caring",
+    ),
+    "sadness": ("sadness", "disappointment", "embarrassment", "grief", "remorse"),
+    "surprise": ("surprise", "realization", "confusion", "curiosity"),
+}  # fmt: skip
 _NAMES = {"POS": "positive", "NEG": "negative", "Good": "positive", "Bad": "negative"}
 _SENTIMENT = ("task363_sst2", "task1687_sentiment140", "sapt_sst2", "sapt_yelp", "sapt_amazon")
 _SAID = ("reddit comment", "comment", "tweet", "Twitter message", "social media post", "sentence", "text", "message")
@@ -60,6 +72,8 @@ def labeled_sources(folder: Path) -> Iterator[Labeled]:
     """Yield the sources that have labels."""
     comments, emotions = _pairs(folder / "pairs" / "goemotions_comment_emotion.jsonl.gz")
     yield Labeled("emotion", _SAID, _FEELINGS, comments, emotions)
+    basic = {label: name for name, labels in _BASIC.items() for label in labels}
+    yield Labeled("basic_emotion", _SAID, _FEELINGS, comments, [basic[label] for label in emotions])
     sides = {**dict.fromkeys(_GOOD, "positive"), **dict.fromkeys(_BAD, "negative")}
     kept = [(text, sides[label]) for text, label in zip(comments, emotions, strict=True) if label in sides]
     yield Labeled("comment_sentiment", _SAID + _REVIEWS, _POLARITY, *map(list, zip(*kept, strict=True)))

@@ -3,8 +3,9 @@
     python recipes/mini/make.py                       # needs ../shared/data, and the hub for the teacher
     python recipes/mini/make.py --teacher FOLDER      # with the teacher in a folder
 
-Steps: triples (medi build), a static start, its polish, layers that obey instructions, eight bits. All goes to
-``build/mini``; the last step writes the package's own copy when asked for with ``--install``.
+Steps: triples (medi build), tokenizer and texts, what the teacher says of the texts, a model that says the same,
+obedience to instructions, eight bits. All goes to ``build/mini``; the last step writes the package's own copy when
+asked for with ``--install``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from options import TEACHER
+from taught import TEACHER
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -24,12 +25,14 @@ BUNDLED = ROOT / "src" / "instructor_embedding" / "bundled" / "instructor-mini"
 COMMAND = "from instructor_embedding.cli.main import main; main()"
 
 
-def run(*arguments: object) -> None:
-    """Run one step and end where it fails."""
+def run(done: Path, *arguments: object) -> None:
+    """Run one step unless the file is there that it leaves, and end where it fails."""
+    if done.is_file():
+        return
     print("+", *arguments, flush=True)  # noqa: T201
-    done = subprocess.run([sys.executable, *map(str, arguments)])
-    if done.returncode:
-        sys.exit(done.returncode)
+    ended = subprocess.run([sys.executable, *map(str, arguments)])
+    if ended.returncode:
+        sys.exit(ended.returncode)
 
 
 def main() -> None:
@@ -40,19 +43,16 @@ def main() -> None:
     parser.add_argument("--install", action="store_true", help="put the result into the package")
     given = parser.parse_args()
     BUILD.mkdir(parents=True, exist_ok=True)
-    medi, static, start, model = (BUILD / name for name in ("medi.jsonl", "static", "start", "model"))
-    told = ("--teacher", given.teacher, "--teacher_cache", BUILD / "teacher")
-    if not medi.is_file():
-        run("-c", COMMAND, "medi", "build", HERE / "medi.toml", "-o", medi)
-    if not (static / "modules.json").is_file():
-        run(HERE / "start.py", medi, given.sources, static, *told)
-    if not (start / "modules.json").is_file():
-        run(HERE / "polish.py", static, medi, start, *told)
-    if not (model / "modules.json").is_file():
-        run(HERE / "obey.py", start, medi, given.sources, model, *told)
+    medi, taught, student, model = (BUILD / name for name in ("medi.jsonl", "taught", "student", "model"))
+    texts, tokenizer = BUILD / "texts.jsonl", BUILD / "tokenizer.json"
+    run(medi, "-c", COMMAND, "medi", "build", HERE / "medi.toml", "-o", medi)
+    run(texts, HERE / "texts.py", medi, given.sources, BUILD)
+    run(taught / "starts.npy", HERE / "taught.py", texts, tokenizer, taught, "--teacher", given.teacher)
+    run(student / "modules.json", HERE / "distill.py", taught, tokenizer, medi, student)
+    run(model / "modules.json", HERE / "obey.py", student, taught, medi, given.sources, model)
     small = BUILD / "instructor-mini"
     shutil.rmtree(small, ignore_errors=True)
-    run("-c", COMMAND, "quantize", model, small, "--weights", "int8")
+    run(small / "modules.json", "-c", COMMAND, "quantize", model, small, "--weights", "int8")
     if given.install:
         shutil.rmtree(BUNDLED, ignore_errors=True)
         shutil.copytree(small, BUNDLED)

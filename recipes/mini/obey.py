@@ -1,27 +1,30 @@
-"""Train the layers above the table to obey instructions; the table and the head stay as they are.
+"""Train the layers to obey instructions; the table and the head stay as they are.
 
 Under an instruction that asks for a label (emotion, sentiment, intent) a text belongs to its label's name and to other
-texts of that label, whatever they speak of. Under all others its vector stays near the teacher's, and a little under
-these too, as labels to come may ask for what the known ones do not tell. Triples with their
-own instructions take part in both: distance to the teacher, and a little contrast.
+texts of that label, whatever they speak of; yet it stays a little near where it was, as labels to come may ask for what
+the known ones do not tell. Texts under all other instructions stay where the teacher puts them. Triples with their own
+instructions add a little contrast.
 
-    python recipes/mini/obey.py START TRIPLES.jsonl SOURCES OUTPUT --teacher_cache FOLDER [--steps 1000]
+    python recipes/mini/obey.py START TAUGHT TRIPLES.jsonl SOURCES OUTPUT [--steps 500]
 """
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from contrast import contrast
+from distill import Batch, Texts, instructions_of, losses
 from labels import Labeled, labeled_sources
 from numpy.typing import NDArray
-from options import parser_of
-from polish import contrast
+from taught import Taught
 from torch import Tensor
 from wording import Wording
 
@@ -32,13 +35,12 @@ from instructor_embedding.model.checkpoint import read
 from instructor_embedding.model.layout import write
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import distance
-from instructor_embedding.training.teacher import Teacher, encoder_of
 
-LABELED, SLOTS, OTHERS, TRIPLES = 128, 3, 128, 64  # texts with labels in each slot, texts without, triples of a step
-LONGEST = 48  # tokens read of a text, instruction included
-RATE, WARMUP, CLIP = 2e-3, 100, 5.0
+LABELED, SLOTS, TRIPLES = 96, 3, 96  # texts with labels in each slot, triples of a step
+LONGEST = 64  # tokens read of a text with a label or of a triple, instruction included
+RATE, WARMUP, CLIP = 5e-4, 50, 5.0
 TEMPERATURE, AMONG_TEXTS = 0.05, 0.1  # of texts against names, and against each other
-NEAR_TEACHER, STILL_NEAR, LIKE_TEXTS, CONTRAST = 10.0, 3.0, 0.5, 0.2  # weights beside that of texts against names
+TAUGHT, NEAR_START, LIKE_TEXTS, CONTRAST = 10.0, 3.0, 0.5, 0.2  # weights beside that of texts against names
 
 
 @dataclass(frozen=True)
@@ -71,75 +73,50 @@ def label_loss(texts: Tensor, names: Tensor, labels: Tensor) -> Tensor:
 
 
 class Steps:
-    """Draws the parts of each step."""
+    """Draws the parts of each step; `start` holds for each source the vectors that its texts begin with."""
 
-    def __init__(self, sources: Sequence[Labeled], triples: Sequence[Triple], teacher: Teacher, seed: int = 0) -> None:
+    def __init__(
+        self, sources: Sequence[Labeled], start: Sequence[Tensor], triples: Sequence[Triple], seed: int = 0
+    ) -> None:
         self.random = np.random.default_rng(seed)
         self.wording = Wording(self.random)
         self.sources = list(sources)
+        self.start = list(start)
         self.shares = _roots([len(source.texts) for source in self.sources])
-        self.teacher = teacher
         tasks: dict[int, list[Triple]] = defaultdict(list)
         for triple in triples:
             tasks[triple.task].append(triple)
-        self.triples = list(triples)
         self.tasks = list(tasks.values())
         self.task_shares = _roots([len(task) for task in self.tasks])
 
     def draw(self) -> list[Part]:
         """Return the parts of one step."""
-        labeled = [self._labeled() for _ in range(SLOTS)]
-        others = [self._others(OTHERS // 2) for _ in range(2)]
-        return [*labeled, *others, self._triples()]
+        return [*(self._labeled() for _ in range(SLOTS)), self._triples()]
 
     def _labeled(self) -> Part:
-        source, texts, places = self._texts(LABELED)
+        number = self.random.choice(len(self.sources), p=self.shares)
+        source = self.sources[number]
+        places = self.random.integers(0, len(source.texts), LABELED)
+        texts = [source.texts[place] for place in places]
         asked = self.wording.for_label(source.kinds, source.label_kinds)
         names, labels = np.unique([source.labels[place] for place in places], return_inverse=True)
         name = str(Instruction(source.label_kinds[0]))
         pairs = [Pair(asked, text) for text in texts] + [Pair(name, str(label)) for label in names]
-        right, goals = torch.from_numpy(labels), self._taught(texts)
+        right, start = torch.from_numpy(labels), self.start[number][places]
 
         def loss(vectors: Tensor) -> Tensor:
             asked_for, named = vectors[: len(texts)], vectors[len(texts) :]
-            return (label_loss(asked_for, named, right) + STILL_NEAR * distance(asked_for, goals, "cosine")) / SLOTS
+            return (label_loss(asked_for, named, right) + NEAR_START * distance(asked_for, start, "cosine")) / SLOTS
 
         return Part(pairs, loss)
-
-    def _others(self, count: int) -> Part:
-        source, texts, _ = self._texts(count)
-        asked = self.wording.for_others(source.kinds)
-        goals = self._taught(texts)
-        return Part(
-            [Pair(asked, text) for text in texts], lambda vectors: NEAR_TEACHER / 2 * distance(vectors, goals, "cosine")
-        )
 
     def _triples(self) -> Part:
         task = self.tasks[self.random.choice(len(self.tasks), p=self.task_shares)]
         chosen = [self.wording.varied(task[place]) for place in self.random.permutation(len(task))[:TRIPLES]]
-        single = [self.wording.varied(self.triples[place]).query for place in self._places(len(self.triples), TRIPLES)]
         sides = [[triple[side] for triple in chosen] for side in range(3)]
         numbers: dict[str, int] = {}
         query, pos, neg = (np.array([numbers.setdefault(pair.text, len(numbers)) for pair in side]) for side in sides)
-        pairs = [*sides[0], *sides[1], *sides[2], *single]
-        goals = self._taught([pair.text for pair in pairs])
-
-        def loss(vectors: Tensor) -> Tensor:
-            apart = contrast(vectors[: 3 * len(chosen)], query, pos, neg)
-            return NEAR_TEACHER * distance(vectors, goals, "cosine") + CONTRAST * apart
-
-        return Part(pairs, loss)
-
-    def _texts(self, count: int) -> tuple[Labeled, list[str], NDArray[np.int64]]:
-        source = self.sources[self.random.choice(len(self.sources), p=self.shares)]
-        places = self._places(len(source.texts), count)
-        return source, [source.texts[place] for place in places], places
-
-    def _places(self, size: int, count: int) -> NDArray[np.int64]:
-        return self.random.integers(0, size, count)
-
-    def _taught(self, texts: Sequence[str]) -> Tensor:
-        return torch.from_numpy(self.teacher.vectors([Pair("", text) for text in texts]))
+        return Part([*sides[0], *sides[1], *sides[2]], lambda vectors: CONTRAST * contrast(vectors, query, pos, neg))
 
 
 def _roots(sizes: Sequence[int]) -> NDArray[np.float64]:
@@ -147,53 +124,63 @@ def _roots(sizes: Sequence[int]) -> NDArray[np.float64]:
     return roots / roots.sum()
 
 
-def train(model: Embedder, steps: Steps, count: int) -> None:
-    """Train what is not frozen; prints the losses of the three kinds of parts."""
+def train(model: Embedder, steps: Steps, count: int, texts: Texts | None = None) -> None:
+    """Train what is not frozen; prints the losses of labels, of contrast, and of the distance to the teacher."""
     trained = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=RATE, betas=(0.9, 0.98))
+    optimizer = torch.optim.Adam(trained, lr=RATE, betas=(0.9, 0.98), fused=True)
     fade: Callable[[int], float] = lambda step: min(1, (step + 1) / WARMUP) * (1 - step / count)  # noqa: E731
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, fade)
-    start, tokens, seen = time.perf_counter(), 0, []
+    taught = _endless(texts) if texts else None
+    start, seen = time.perf_counter(), []
+    longest = model.tokens.max_length
     for step in range(count):
         parts = steps.draw()
+        model.tokens.max_length = LONGEST
         packed = model.tokens.pack([pair for part in parts for pair in part.pairs])
-        tokens += int(packed.starts[-1])
+        model.tokens.max_length = longest
+        order = np.argsort(packed.lengths, kind="stable")
         with torch.autocast("cpu", torch.bfloat16):
-            vectors = model(packed)
+            vectors = model(packed.take(order))[torch.from_numpy(np.argsort(order))]
         rows = vectors.float().split([len(part.pairs) for part in parts])
-        losses = [part.loss(some) for part, some in zip(parts, rows, strict=True)]
+        told = [part.loss(some) for part, some in zip(parts, rows, strict=True)]
+        if taught and texts:
+            words, apart = losses(model, next(taught), texts.taught)
+            told.append(words + TAUGHT * apart)
         optimizer.zero_grad()
-        torch.stack(losses).sum().backward()
+        torch.stack(told).sum().backward()
         torch.nn.utils.clip_grad_norm_(trained, CLIP)
         optimizer.step()
         schedule.step()
-        told = [float(loss.detach()) for loss in losses]
-        seen.append([sum(told[:SLOTS]), sum(told[SLOTS:-1]), told[-1]])
+        found = [loss.item() for loss in told]
+        seen.append([sum(found[:SLOTS]), found[SLOTS], sum(found[SLOTS + 1 :])])
         if step % 20 == 19:
-            means = "labels {:.3f}, teacher {:.3f}, triples {:.3f}".format(*np.mean(seen[-20:], 0))
-            rate = tokens / (time.perf_counter() - start)
-            print(f"step {step + 1}: {means}, {rate:.0f} tokens/s", flush=True)  # noqa: T201
+            means = "labels {:.3f}, contrast {:.3f}, teacher {:.3f}".format(*np.mean(seen[-20:], 0))
+            print(f"step {step + 1}: {means}, {time.perf_counter() - start:.0f} s", flush=True)  # noqa: T201
+
+
+def _endless(texts: Texts) -> Iterator[Batch]:
+    epoch = 1000  # orders that the steps before did not see
+    while True:
+        yield from texts.batches(epoch)
+        epoch += 1
 
 
 def main() -> None:
     """Train the layers of a start."""
-    parser = parser_of(__doc__, "start", "triples", "sources", "output")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for path in ("start", "taught", "triples", "sources", "output"):
+        parser.add_argument(path, type=Path)
+    parser.add_argument("--steps", type=int, default=500)
     given = parser.parse_args()
     torch.manual_seed(0)
     sources = [source.part(held=False) for source in labeled_sources(given.sources)]
-    triples = list(read_triples(given.triples))
-    teacher = Teacher(given.teacher_cache, given.teacher)
-    texts = [text for source in sources for text in source.texts]
-    texts += [side.text for triple in triples for side in triple[:3]]
-    teacher.fill((Pair("", text) for text in texts), lambda: encoder_of(given.teacher, "cpu", False))
     parts = read(given.start)
-    longest, parts.tokens.max_length = parts.tokens.max_length, LONGEST
     model = Embedder(parts).train()
     model.set_dropout(0)
     model.freeze(["embedding", "head"])
-    train(model, Steps(sources, triples, teacher), given.steps)
-    parts.tokens.max_length = longest
+    start = [torch.from_numpy(model.encode([Pair("", text[:400]) for text in source.texts])) for source in sources]
+    texts = Texts(Taught.read(given.taught), parts, instructions_of(given.triples))
+    train(model, Steps(sources, start, list(read_triples(given.triples))), given.steps, texts)
     write(model.finished(), given.output)
 
 

@@ -24,6 +24,12 @@ _PLAIN = (
     "Represent the {} for semantic similarity: ", "Represent the {} for retrieval: ",
     "Represent the {} for clustering: ",
 )  # fmt: skip
+_KINDS = (
+    "sentence", "text", "statement", "question", "query", "document", "paragraph", "passage", "title", "tweet",
+    "comment", "news", "news title", "news article", "post", "forum post", "science title", "Science abstract",
+    "scientific claim", "Wikipedia question", "Wikipedia document", "Medicine statement", "Finance sentence", "caption",
+    "customer utterance", "bank customer question", "answer", "review", "dialogue", "headline", "example", "phrase",
+)  # fmt: skip
 
 
 class Wording:
@@ -45,16 +51,26 @@ class Wording:
     def varied(self, triple: Triple) -> Triple:
         """Return a triple with articles and endings of its instructions changed, each the same way."""
         article, ending = self._one(_ARTICLES), self._one(_ENDINGS)
-
-        def say(instruction: str) -> str:
-            changed = re.sub(r"^Represent (the |an? )?", f"Represent {article}", instruction)
-            return re.sub(r": $", ending, changed)
-
-        query, pos, neg = (side._replace(instruction=say(side.instruction)) for side in triple[:3])
+        query, pos, neg = (
+            side._replace(instruction=_reworded(side.instruction, article, ending)) for side in triple[:3]
+        )
         return triple._replace(query=query, pos=pos, neg=neg)
+
+    def of(self, instructions: Sequence[str]) -> str:
+        """Return one of these instructions, or one for any text that asks for no label; a blank keeps it apart."""
+        if self._random.random() < 0.5:
+            said = _reworded(self._one(instructions), self._one(_ARTICLES), self._one(_ENDINGS))
+        else:
+            said = self.for_others(_KINDS)
+        return f"{said.rstrip()} " if said else ""
 
     def _say(self, kinds: Sequence[str], objective: str) -> str:
         return f"Represent {self._one(_ARTICLES)}{self._one(kinds)} {objective}{self._one(_ENDINGS)}"
 
     def _one(self, choices: Sequence[str]) -> str:
         return choices[int(self._random.integers(len(choices)))]
+
+
+def _reworded(instruction: str, article: str, ending: str) -> str:
+    changed = re.sub(r"^Represent (the |an? )?", f"Represent {article}", instruction)
+    return re.sub(r": $", ending, changed)

@@ -20,7 +20,7 @@ from instructor_embedding.model.tokens import TextTokenizer
 SHAPES = {
     "tiny": (64, 16, 128, 2, 4, False, 48),
     "micro": (384, 64, 1024, 1, 4, False, 384),
-    "mini": (384, 64, 768, 3, 4, False, 384),
+    "mini": (384, 64, 1024, 3, 4, False, 384),
     "small": (512, 64, 1024, 6, 8, True, 512),
     "base": (768, 64, 3072, 12, 12, False, 768),
     "large": (1024, 64, 4096, 24, 16, False, 768),
