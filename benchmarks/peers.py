@@ -18,7 +18,7 @@ PEERS: dict[str, list[list[str]]] = {
         ["--no-deps", "sentence-transformers==2.2.2", "InstructorEmbedding==1.0.1"],
     ],
     "sentence-transformers": [["torch==2.13.0"], ["sentence-transformers==6.2.0"]],
-    "ours": [["torch==2.13.0"], ["-e", f"{ROOT}[openvino,onnx]"]],
+    "ours": [["torch==2.13.0"], ["-e", f"{ROOT}[openvino,onnx]", "nncf"]],
 }
 
 

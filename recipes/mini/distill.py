@@ -3,7 +3,7 @@
 The table begins as the mean state that the teacher gives a piece's words, the layers begin as nothing. A part of the
 texts has an instruction, which says nothing yet: what it asks for comes with `obey.py`.
 
-    python recipes/mini/distill.py TAUGHT TOKENIZER.json TRIPLES.jsonl OUTPUT [--steps 4000]
+    python recipes/mini/distill.py TAUGHT TOKENIZER.json TRIPLES.jsonl OUTPUT [--steps 2600]
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for path in ("taught", "tokenizer", "triples", "output"):
         parser.add_argument(path, type=Path)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=2600)
     given = parser.parse_args()
     torch.manual_seed(0)
     parts = random_checkpoint(SHAPE, Tokenizer.from_file(str(given.tokenizer)))

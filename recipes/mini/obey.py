@@ -5,7 +5,7 @@ texts of that label, whatever they speak of; yet it stays a little near where it
 the known ones do not tell. Texts under all other instructions stay where the teacher puts them. Triples with their own
 instructions add a little contrast.
 
-    python recipes/mini/obey.py START TAUGHT TRIPLES.jsonl SOURCES OUTPUT [--steps 500]
+    python recipes/mini/obey.py START TAUGHT TRIPLES.jsonl SOURCES OUTPUT [--steps 350]
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from instructor_embedding.model.layout import write
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import distance
 
-LABELED, SLOTS, TRIPLES = 96, 3, 96  # texts with labels in each slot, triples of a step
+LABELED, SLOTS, TRIPLES = 72, 3, 64  # texts with labels in each slot, triples of a step
 LONGEST = 64  # tokens read of a text with a label or of a triple, instruction included
 RATE, WARMUP, CLIP = 5e-4, 50, 5.0
 TEMPERATURE, AMONG_TEXTS = 0.05, 0.1  # of texts against names, and against each other
@@ -170,7 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for path in ("start", "taught", "triples", "sources", "output"):
         parser.add_argument(path, type=Path)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=350)
     given = parser.parse_args()
     torch.manual_seed(0)
     sources = [source.part(held=False) for source in labeled_sources(given.sources)]
@@ -178,7 +178,10 @@ def main() -> None:
     model = Embedder(parts).train()
     model.set_dropout(0)
     model.freeze(["embedding", "head"])
-    start = [torch.from_numpy(model.encode([Pair("", text[:400]) for text in source.texts])) for source in sources]
+    place: dict[str, int] = {}
+    places = [[place.setdefault(text, len(place)) for text in source.texts] for source in sources]
+    vectors = torch.from_numpy(model.encode([Pair("", text[:400]) for text in place]))
+    start = [vectors[some] for some in places]
     texts = Texts(Taught.read(given.taught), parts, instructions_of(given.triples))
     train(model, Steps(sources, start, list(read_triples(given.triples))), given.steps, texts)
     write(model.finished(), given.output)
