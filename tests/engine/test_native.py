@@ -239,6 +239,16 @@ def test_on_a_cpu_that_lacks_instructions(missing, precision, folders, monkeypat
 
 
 @built
+def test_cpus_with_tiles_keep_to_torch(models, monkeypatch):
+    """AMX multiplies several times faster than the vector instructions that the compiled engine uses."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_int8": True, "amx_bf16": True})
+    encoder = models["relu"].encoder
+    assert native_cpu.able(encoder, "exact")
+    assert not native_cpu.able(encoder, "fast")
+    assert not native_cpu.able(encoder, "int8")
+
+
+@built
 def test_hooks_and_other_tables_go_to_torch(models):
     encoder = copy.deepcopy(models["relu"].encoder)
     assert native_cpu.able(encoder, "exact")

@@ -24,6 +24,7 @@ from instructor_embedding.model.t5 import Block, T5Encoder
 _KEPT = 64 << 20  # bytes of scratch memory that are kept between runs
 _CACHED = 4096  # positions; the bias of longer texts is computed when they come
 _GATED = 16  # gates beside as many values
+_TILES = {native.BFLOAT16: "amx_bf16", native.INT8: "amx_int8"}  # products that oneDNN has faster instructions for
 
 
 class NativeCPU:
@@ -78,9 +79,10 @@ class NativeCPU:
             A token id is outside the embeddings' table.
         """
         ids, where = np.unique(batch.ids, return_inverse=True)
+        rows = self._table_rows()
+        if len(ids) and not 0 <= ids[0] <= ids[-1] < rows:
+            raise IndexError(f"token ids {ids[0]} to {ids[-1]} are outside the table of {rows} embeddings")
         model, held = self._current()
-        if len(ids) and not 0 <= ids[0] <= ids[-1] < self._rows:
-            raise IndexError(f"token ids {ids[0]} to {ids[-1]} are outside the table of {self._rows} embeddings")
         bias = self._bias_of(int(batch.lengths.max()))
         vectors = np.empty((len(batch), self._dense[-1].outputs if self._dense else model.width), np.float32)
         arrays = [np.ascontiguousarray(part, np.int32) for part in (ids, where, batch.starts, batch.skip)]
@@ -126,18 +128,25 @@ class NativeCPU:
                 self._bias = bias
         return bias
 
-    def _current(self) -> tuple[native.Model, list[Tensor]]:
-        """Return the model with norms and embeddings as they are now, and what holds their memory."""
-        held: list[Tensor] = []
+    def _table_rows(self) -> int:
+        table: Any = self.encoder.embedding
+        rows: int = len(table.codes if isinstance(table, QuantizedEmbedding) else table.weight)
+        return rows
+
+    def _current(self) -> tuple[native.Model, list[Any]]:
+        """Return a copy of the model with norms and embeddings as they are now, and what holds their memory."""
+        held: list[Any] = []
+        model, layers = native.Model.from_buffer_copy(self._model), type(self._layers).from_buffer_copy(self._layers)
+        model.layer = layers
 
         def pointer(weight: Tensor) -> int:
-            held.append(weight.detach().float().contiguous())
-            return held[-1].data_ptr()
+            plain = weight.detach().float().contiguous()
+            held.append(plain)
+            return plain.data_ptr()
 
-        for layer, block in zip(self._layers, self.encoder.blocks, strict=True):
+        for layer, block in zip(layers, self.encoder.blocks, strict=True):
             layer.attention_norm = pointer(cast(Block, block).attention_norm.weight)
             layer.feed_forward_norm = pointer(cast(Block, block).feed_forward_norm.weight)
-        model = self._model
         model.final_norm = pointer(self.encoder.final_norm.weight)
         table: Any = self.encoder.embedding
         if isinstance(table, QuantizedEmbedding):
@@ -148,8 +157,7 @@ class NativeCPU:
             parts = [table.weight.detach().contiguous()]
             model.table_kind = native.BFLOAT16 if table.weight.dtype == torch.bfloat16 else native.FLOAT32
             model.table = parts[0].data_ptr()
-        self._rows = len(parts[0])
-        return model, held + parts
+        return model, [*held, *parts, layers]
 
     def _layer(self, block: Block) -> native.Layer:
         attention, inner = block.attention, block.feed_forward
@@ -189,14 +197,17 @@ class NativeCPU:
 
 
 def able(encoder: T5Encoder, precision: str) -> bool:
-    """Say whether the compiled part is here and runs this encoder on this CPU."""
+    """Say whether the compiled part is here and runs this encoder on this CPU, as fast as torch would."""
+    kind = _kind(encoder, precision)
+    if torch.cpu.get_capabilities().get(_TILES.get(kind, "")):
+        return False
     table: Any = encoder.embedding
     known = isinstance(table, QuantizedEmbedding) or (
         type(table) is nn.Embedding and table.weight.dtype in (torch.float32, torch.bfloat16)
     )
     plain = known and not table._forward_hooks and not table._forward_pre_hooks
     config = encoder.config
-    return plain and config.d_kv % 2 == 0 and config.num_layers > 0 and native.able(_kind(encoder, precision))
+    return plain and config.d_kv % 2 == 0 and config.num_layers > 0 and native.able(kind)
 
 
 def _kind(encoder: T5Encoder, precision: str) -> int:
