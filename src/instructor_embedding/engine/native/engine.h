@@ -95,6 +95,7 @@ tile *const *tiles_of(enum kind kind);
 size_t steps_of(enum kind kind, int32_t inputs);
 size_t row_stride(enum kind kind, int32_t inputs);
 int tiles_for(int rows);
+int finished_bytes(enum finish finish);
 void gemm(enum kind kind, const struct rows *rows, int count, const struct weight *weight, int first_panel,
           int last_panel, const struct target *target);
 

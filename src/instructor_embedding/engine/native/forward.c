@@ -117,13 +117,23 @@ static size_t lay_out(struct run *run, char *from)
     return (size_t)(at - from);
 }
 
-/* Rows by weight, panels shared by the crew. */
+/* Rows by weight. The crew shares panels and, where these are too few for it, blocks of rows as well. */
 static void product(enum kind kind, struct crew *crew, const struct rows *rows, int count, const struct weight *weight,
                     const struct target *target)
 {
-    const int panels = (weight->outputs + TILE_COLUMNS - 1) / TILE_COLUMNS;
-    for (int from, to; crew_share(crew, panels, 0, &from, &to);)
-        gemm(kind, rows, count, weight, from, to, target);
+    const int panels = (weight->outputs + TILE_COLUMNS - 1) / TILE_COLUMNS, wanted = (2 * crew->size + panels - 1) / panels;
+    const int most = tiles_for(count), blocks = crew->size == 1 || wanted < 2 ? 1 : wanted < most ? wanted : most;
+    for (int from, to; crew_share(crew, panels * blocks, 0, &from, &to);)
+        for (int item = from, next; item < to; item = next) {
+            const int block = item / panels, row = (int)((int64_t)block * count / blocks);
+            const int rest = (int)((int64_t)(block + 1) * count / blocks) - row;
+            next = (block + 1) * panels < to ? (block + 1) * panels : to;
+            const struct rows part = {rows->codes + row * rows->stride, rows->stride, rows->scale ? rows->scale + row : NULL,
+                                      rows->is_signed};
+            const struct target place = {target->finish, (char *)target->to + row * target->stride * finished_bytes(target->finish), target->stride,
+                                         target->activation};
+            gemm(kind, &part, rest, weight, item % panels, item % panels + (next - item), &place);
+        }
 }
 
 static void norm(const struct run *run, struct crew *crew, const struct desk *desk, const float *weight,

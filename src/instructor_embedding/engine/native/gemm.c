@@ -137,7 +137,7 @@ static void finish(const struct place *at, const float *row_scale, const struct 
     }
 }
 
-static int bytes_of(enum finish finish)
+int finished_bytes(enum finish finish)
 {
     return finish == TO_BFLOAT16 || finish == ACTIVE_BFLOAT16 || finish == GATE_BFLOAT16 ? 2 : 4;
 }
@@ -166,7 +166,7 @@ void gemm(enum kind kind, const struct rows *rows, int count, const struct weigh
                 tiles_of(kind)[at.count - 1](rows->codes + row * rows->stride + step * 4, rows->stride, part, taken, AHEAD,
                                              sums, TILE_COLUMNS);
                 finish(&at, rows->scale ? rows->scale + row : NULL, target,
-                       (char *)target->to + row * target->stride * bytes_of(target->finish));
+                       (char *)target->to + row * target->stride * finished_bytes(target->finish));
             }
         }
     }
