@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 
 .PHONY: test demo lint types docs clean
 
@@ -25,8 +26,8 @@ types: $(VENV)/ready
 docs: $(VENV)/ready
 	$(BIN)/python docs/make_cli_page.py
 
-# torch first: where an index holds a CPU build, the pinned version takes it
-$(VENV)/ready: pyproject.toml constraints.txt
+# the sources in C are compiled by the install; torch first: where an index holds a CPU build, the pinned version takes it
+$(VENV)/ready: pyproject.toml constraints.txt $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt torch
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"

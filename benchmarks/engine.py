@@ -51,10 +51,13 @@ def sentence_transformers(folder: str, _: Any) -> Encode:
     return encode
 
 
-def ours(backend: str, precision: str) -> Callable[[str, Any], Encode]:
+def ours(backend: str, precision: str, compiled: bool = True) -> Callable[[str, Any], Encode]:
     def load(folder: str, _: Any) -> Encode:
         from instructor_embedding import INSTRUCTOR
+        from instructor_embedding.engine import native_library
 
+        if not compiled:
+            native_library.library = lambda: None
         return INSTRUCTOR(folder, device="cpu", backend=backend, precision=precision).encode
 
     return load
@@ -114,6 +117,9 @@ ENGINES: dict[str, tuple[str, Callable[[str, Any], Encode]]] = {
     "torch exact": ("ours", ours("torch", "exact")),
     "torch fast": ("ours", ours("torch", "fast")),
     "torch int8": ("ours", ours("torch", "int8")),
+    "operators exact": ("ours", ours("torch", "exact", compiled=False)),
+    "operators fast": ("ours", ours("torch", "fast", compiled=False)),
+    "operators int8": ("ours", ours("torch", "int8", compiled=False)),
     "openvino exact": ("ours", ours("openvino", "exact")),
     "openvino fast": ("ours", ours("openvino", "fast")),
     "openvino int8 (NNCF)": ("ours", openvino_int8),

@@ -131,7 +131,7 @@ def report(result: dict[str, Any]) -> None:
             print(f"{name:28} {1000 / facts['short']:6.0f} GFLOP/s (short), {1000 / facts['mixed']:.0f} (mixed)")
             continue
         ratios = [f"{base[work] / facts[work]:5.2f}" if base else "" for work in COUNTS]
-        peak = engines.get(PEAKS.get(name.split()[-1] if name.startswith("torch") else "", ""))
+        peak = engines.get(PEAKS.get(name.split()[-1] if name.startswith(("torch", "operators")) else "", ""))
         shares = [
             f"{operations[work] / 1e12 * peak[work] / facts[work]:4.0%}" if peak else "    "
             for work in ("short", "mixed")

@@ -1,4 +1,7 @@
-"""Products laid out once: exact in float32, near in bfloat16 and int8, and made again when weights change."""
+"""Weights laid out once: exact in float32, near in bfloat16 and int8, and made again when weights change.
+
+Everything here holds for the compiled engine and for the one of torch operators.
+"""
 
 import copy
 import pickle
@@ -9,8 +12,9 @@ import pytest
 import torch
 
 from instructor_embedding import INSTRUCTOR, InputError
-from instructor_embedding.engine import choice, encode, torch_cpu
+from instructor_embedding.engine import choice, encode, native_library, torch_cpu
 from instructor_embedding.engine.kernels import FloatKernel, Int8Kernel
+from instructor_embedding.engine.native_cpu import NativeCPU
 from instructor_embedding.engine.torch_backend import TorchBackend
 from instructor_embedding.engine.torch_cpu import TorchCPU
 
@@ -21,6 +25,17 @@ LEAST = {"exact": 1 - 1e-6, "fast": 0.9995, "int8": 0.995}  # cosine, tiny model
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 
 
+@pytest.fixture(params=["native", "torch"], autouse=True)
+def engine(request, monkeypatch):
+    """Run each test on both engines."""
+    if request.param == "torch":
+        monkeypatch.setattr(choice, "able", lambda *_: False)
+        return TorchCPU
+    if not native_library.able(native_library.FLOAT32):
+        pytest.skip("the compiled engine is not here")
+    return NativeCPU
+
+
 def need(precision):
     if not NEEDS.get(precision, True):
         pytest.skip(f"this CPU has no {precision} products")
@@ -28,10 +43,10 @@ def need(precision):
 
 @pytest.mark.parametrize("precision", LEAST)
 @pytest.mark.parametrize("kind", KINDS)
-def test_equals_the_modules(kind, precision, folders, models, inputs):
+def test_equals_the_modules(kind, precision, folders, models, inputs, engine):
     need(precision)
     model = INSTRUCTOR(folders[kind], device="cpu", precision=precision)
-    assert isinstance(model.backend, TorchCPU)
+    assert type(model.backend) is engine
     plain = TorchBackend(models[kind].encoder, models[kind].head, models[kind].get_sentence_embedding_dimension())
     batch = model.tokens.pack(inputs["pairs"])
     expected, vectors = plain.run(batch), model.backend.run(batch)
@@ -76,6 +91,7 @@ def test_weights_changed_behind_the_back_are_seen(model):
 
 def test_products_have_few_numbers_of_rows(model, monkeypatch):
     """oneDNN keeps a kernel for each number of rows, which would fill memory."""
+    monkeypatch.setattr(choice, "able", lambda *_: False)
     rows = set()
     product = FloatKernel.product
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from instructor_embedding import INSTRUCTOR, CheckpointError, InputError, quantize
+from instructor_embedding.engine.native_cpu import NativeCPU
 from instructor_embedding.engine.torch_backend import TorchBackend
 from instructor_embedding.engine.torch_cpu import TorchCPU
 from instructor_embedding.model.checkpoint import Checkpoint
@@ -61,7 +62,7 @@ def test_runs_on_the_codes_themselves(models, tmp_path, monkeypatch):
     quantize(models["relu"]).save(tmp_path / "small")
     model = INSTRUCTOR(tmp_path / "small", device="cpu")
     assert model.precision == "int8"
-    assert isinstance(model.backend, TorchCPU)
+    assert isinstance(model.backend, (NativeCPU, TorchCPU))
     monkeypatch.setattr("instructor_embedding.model.quantized.rounded", None)
     model = INSTRUCTOR(tmp_path / "small", device="cpu")
     assert model.encode(["A text."]).shape == (1, 48)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from instructor_embedding.engine import exported
 from instructor_embedding.engine.backend import Backend
+from instructor_embedding.engine.native_cpu import NativeCPU, able, plain_head
 from instructor_embedding.engine.torch_backend import TorchBackend
 from instructor_embedding.engine.torch_cpu import TorchCPU, bfloat16_is_native
 from instructor_embedding.errors import InputError, MissingExtraError, nearest
@@ -88,7 +89,8 @@ class Choice:
                     "models on a CPU; load this one with neither, and on other devices choose dtype='bfloat16'"
                 )
             return TorchBackend(encoder, head, dimension)
-        mark, sample = _mark(products if self.name == "torch" else _all(encoder, head))
+        copied = [*products, *(layer.weight for layer in plain_head(head))]
+        mark, sample = _mark(copied if self.name == "torch" else _all(encoder, head))
         if self._made is not None and self._made[0] == mark and torch.equal(self._made[1], sample):
             return self._made[2]
         self._made = None  # free the old weights first
@@ -109,10 +111,12 @@ class Choice:
 
     def _make(self, name: str, encoder: T5Encoder, head: Head, dimension: int) -> Backend:
         if name == "torch":
-            return TorchCPU(encoder, head, dimension, self.precision(encoder))
-        kind = exported.OnnxBackend if name == "onnx" else exported.OpenVINOBackend
-        kind.check()
-        return kind(exported.graph_of(encoder, head, self.folder), dimension, self.wanted or "exact")
+            precision = self.precision(encoder)
+            kind = NativeCPU if able(encoder, precision) else TorchCPU
+            return kind(encoder, head, dimension, precision)
+        runtime = exported.OnnxBackend if name == "onnx" else exported.OpenVINOBackend
+        runtime.check()
+        return runtime(exported.graph_of(encoder, head, self.folder), dimension, self.wanted or "exact")
 
     def _fastest(self, encoder: T5Encoder, head: Head, dimension: int) -> str:
         """Run a batch on every backend that is installed and name the fastest, in the log of the package too."""
@@ -145,7 +149,7 @@ def _refuse_slow(precision: str | None) -> None:
 
 
 def _products(encoder: T5Encoder) -> list[Tensor] | None:
-    """Return the weights that `TorchCPU` lays out, or None where it cannot run: other devices, dtypes or layers."""
+    """Return the weights that `NativeCPU` and `TorchCPU` lay out, or None for other devices, dtypes or layers."""
     if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
         return None
     kind = encoder.dtype

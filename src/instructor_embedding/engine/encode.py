@@ -21,7 +21,7 @@ from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Float32, Int32, Packed
 from instructor_embedding.model.tokens import TextTokenizer
 
-WINDOW = 4096  # texts planned together
+WINDOW = 1024  # texts planned together
 TOKENS_PER_TEXT = 32  # what batch_size counts as one text: the budget of a run is batch_size times this
 
 

@@ -219,8 +219,14 @@ class T5Encoder(nn.Module):
         It depends on the distance alone, so that the bias of a shorter text is the upper left part.
         """
         place = torch.arange(length, device=self.device)
-        buckets = _buckets(place[None, :] - place[:, None], self.config)
-        return cast(Tensor, self.relative_bias(buckets).float().permute(2, 0, 1)[None])
+        return self._bias_of(place[None, :] - place[:, None])[None]
+
+    def distance_bias(self, length: int) -> Tensor:
+        """Return the same numbers once for each distance from ``1 - L`` to ``L - 1``, float32 of shape (H, 2 L - 1)."""
+        return self._bias_of(torch.arange(1 - length, length, device=self.device))
+
+    def _bias_of(self, distance: Tensor) -> Tensor:
+        return cast(Tensor, self.relative_bias(_buckets(distance, self.config)).float().movedim(-1, 0))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> T5Encoder:
         """Convert as ``nn.Module`` does, but keep the second feed-forward products out of float16."""
