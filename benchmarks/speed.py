@@ -26,7 +26,7 @@ from peers import ROOT, python_of
 from workloads import checkpoint, workload
 
 RESULTS = ROOT / "benchmarks" / "results" / "speed.json"
-COUNTS = {"short": 256, "mixed": 128, "one": 1}
+COUNTS = {"short": 256, "mixed": 64, "one": 1}
 PEAKS = {"exact": "peak exact", "fast": "peak fast", "int8": "peak int8"}
 
 

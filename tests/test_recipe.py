@@ -172,13 +172,12 @@ def test_layers_learn_to_obey():
     source = labels.Labeled(
         "made", ("text",), ("mood",), texts, ["good" if n % 2 else "bad" for n in range(len(texts))]
     )
-    rows = [Triple(Pair("Represent the text: ", text), Pair("", text), Pair("", "word"), 1, "x") for text in texts]
     _, own = tokenizers_of(texts)
     model = Embedder(random_checkpoint("tiny", own)).train()
     model.set_dropout(0)
     model.freeze(["embedding", "head"])
     table = model.encoder.embedding.weight.clone()
-    steps = obey.Steps([source], [torch.from_numpy(model.encode([Pair("", text) for text in texts]))], rows)
+    steps = obey.Steps([source], [torch.from_numpy(model.encode([Pair("", text) for text in texts]))])
 
     def labeled():
         return sum(part.loss(model(model.tokens.pack(part.pairs))).item() for part in steps.draw()[: obey.SLOTS])
@@ -206,17 +205,6 @@ def test_texts_for_the_teacher_are_short_long_and_sentences(tmp_path):
     assert {"zebra crossing", "quartz", long.strip(), "a task's input", "its answer", "no"} <= set(kept)
     assert sentences & set(kept)
     assert len(kept) == len(set(kept))
-
-
-def test_contrast_counts_no_match_as_a_negative():
-    contrast = loaded("contrast")
-    query, pos, neg = np.array([0, 1]), np.array([2, 3]), np.array([4, 5])
-    vectors = torch.nn.functional.normalize(torch.eye(6)[[0, 1, 0, 1, 2, 3]] + 0.01)
-    apart = contrast.contrast(vectors, query, pos, neg)
-    assert apart < 1e-6  # each query is its positive
-    wrong = contrast.contrast(vectors[[0, 1, 2, 3, 0, 1]], query, pos, neg)
-    assert wrong > 0.3  # each query is its negative as well
-    assert contrast.contrast(vectors[[0, 1, 2, 3, 0, 1]], query, pos, pos) < 1e-6  # now known to match
 
 
 def test_the_bundled_model_needs_no_network(monkeypatch):

@@ -57,8 +57,11 @@ class Batch(NamedTuple):
 class Texts:
     """Draws batches of the texts that a teacher spoke of."""
 
-    def __init__(self, taught: Taught, parts: Checkpoint, instructions: list[str], seed: int = 0) -> None:
+    def __init__(
+        self, taught: Taught, parts: Checkpoint, instructions: list[str], seed: int = 0, size: int | None = None
+    ) -> None:
         self.taught = taught
+        self.size = size or TOKENS
         self.tokens = parts.tokens
         self.instructions = instructions
         encode = parts.tokens.tokenizer.encode_batch
@@ -75,8 +78,8 @@ class Texts:
         """Yield the batches of one pass in an order of its own."""
         random = np.random.default_rng(epoch)
         wording = Wording(random)
-        for window in self._split(random.permutation(self.trained), WINDOW * TOKENS):
-            bands = self._split(window[np.argsort(self.lengths[window], kind="stable")], TOKENS // BANDS)
+        for window in self._split(random.permutation(self.trained), WINDOW * self.size):
+            bands = self._split(window[np.argsort(self.lengths[window], kind="stable")], self.size // BANDS)
             random.shuffle(bands)
             for first in range(0, len(bands), BANDS):
                 numbers = np.concatenate(bands[first : first + BANDS])

@@ -2,17 +2,16 @@
 
 Under an instruction that asks for a label (emotion, sentiment, intent) a text belongs to its label's name and to other
 texts of that label, whatever they speak of; yet it stays a little near where it was, as labels to come may ask for what
-the known ones do not tell. Texts under all other instructions stay where the teacher puts them. Triples with their own
-instructions add a little contrast.
+the known ones do not tell. The same texts stay where they were under all other instructions, and texts of all kinds
+where the teacher puts them.
 
-    python recipes/mini/obey.py START TAUGHT TRIPLES.jsonl SOURCES OUTPUT [--steps 350]
+    python recipes/mini/obey.py START TAUGHT TRIPLES.jsonl SOURCES OUTPUT [--steps 500]
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from contrast import contrast
 from distill import Batch, Texts, instructions_of, losses
 from labels import Labeled, labeled_sources
 from numpy.typing import NDArray
@@ -29,18 +27,17 @@ from torch import Tensor
 from wording import Wording
 
 from instructor_embedding.instruction import Instruction, Pair
-from instructor_embedding.medi.triple import Triple
-from instructor_embedding.medi.triple import read as read_triples
 from instructor_embedding.model.checkpoint import read
 from instructor_embedding.model.layout import write
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import distance
 
-LABELED, SLOTS, TRIPLES = 72, 3, 64  # texts with labels in each slot, triples of a step
-LONGEST = 64  # tokens read of a text with a label or of a triple, instruction included
-RATE, WARMUP, CLIP = 5e-4, 50, 5.0
+LABELED, SLOTS = 64, 2  # texts with labels in each slot, slots of a step
+TOKENS = 4096  # of a step's texts that the teacher spoke of
+LONGEST = 64  # tokens read of a text with a label, instruction included
+RATE, WARMUP, CLIP = 1e-3, 30, 5.0
 TEMPERATURE, AMONG_TEXTS = 0.05, 0.1  # of texts against names, and against each other
-TAUGHT, NEAR_START, LIKE_TEXTS, CONTRAST = 10.0, 3.0, 0.5, 0.2  # weights beside that of texts against names
+TAUGHT, STAYING, STILL_NEAR, LIKE_TEXTS = 10.0, 10.0, 2.0, 0.5  # weights beside that of texts against names
 
 
 @dataclass(frozen=True)
@@ -75,23 +72,16 @@ def label_loss(texts: Tensor, names: Tensor, labels: Tensor) -> Tensor:
 class Steps:
     """Draws the parts of each step; `start` holds for each source the vectors that its texts begin with."""
 
-    def __init__(
-        self, sources: Sequence[Labeled], start: Sequence[Tensor], triples: Sequence[Triple], seed: int = 0
-    ) -> None:
+    def __init__(self, sources: Sequence[Labeled], start: Sequence[Tensor], seed: int = 0) -> None:
         self.random = np.random.default_rng(seed)
         self.wording = Wording(self.random)
         self.sources = list(sources)
         self.start = list(start)
         self.shares = _roots([len(source.texts) for source in self.sources])
-        tasks: dict[int, list[Triple]] = defaultdict(list)
-        for triple in triples:
-            tasks[triple.task].append(triple)
-        self.tasks = list(tasks.values())
-        self.task_shares = _roots([len(task) for task in self.tasks])
 
     def draw(self) -> list[Part]:
         """Return the parts of one step."""
-        return [*(self._labeled() for _ in range(SLOTS)), self._triples()]
+        return [self._labeled() for _ in range(SLOTS)]
 
     def _labeled(self) -> Part:
         number = self.random.choice(len(self.sources), p=self.shares)
@@ -99,24 +89,19 @@ class Steps:
         places = self.random.integers(0, len(source.texts), LABELED)
         texts = [source.texts[place] for place in places]
         asked = self.wording.for_label(source.kinds, source.label_kinds)
+        other = self.wording.for_others(source.kinds)
         names, labels = np.unique([source.labels[place] for place in places], return_inverse=True)
         name = str(Instruction(source.label_kinds[0]))
-        pairs = [Pair(asked, text) for text in texts] + [Pair(name, str(label)) for label in names]
+        pairs = [Pair(said, text) for said in (asked, other) for text in texts]
+        pairs += [Pair(name, str(label)) for label in names]
         right, start = torch.from_numpy(labels), self.start[number][places]
 
         def loss(vectors: Tensor) -> Tensor:
-            asked_for, named = vectors[: len(texts)], vectors[len(texts) :]
-            return (label_loss(asked_for, named, right) + NEAR_START * distance(asked_for, start, "cosine")) / SLOTS
+            obeying, staying, named = vectors.split([len(texts), len(texts), len(names)])
+            near = STILL_NEAR * distance(obeying, start, "cosine") + STAYING * distance(staying, start, "cosine")
+            return (label_loss(obeying, named, right) + near) / SLOTS
 
         return Part(pairs, loss)
-
-    def _triples(self) -> Part:
-        task = self.tasks[self.random.choice(len(self.tasks), p=self.task_shares)]
-        chosen = [self.wording.varied(task[place]) for place in self.random.permutation(len(task))[:TRIPLES]]
-        sides = [[triple[side] for triple in chosen] for side in range(3)]
-        numbers: dict[str, int] = {}
-        query, pos, neg = (np.array([numbers.setdefault(pair.text, len(numbers)) for pair in side]) for side in sides)
-        return Part([*sides[0], *sides[1], *sides[2]], lambda vectors: CONTRAST * contrast(vectors, query, pos, neg))
 
 
 def _roots(sizes: Sequence[int]) -> NDArray[np.float64]:
@@ -125,7 +110,7 @@ def _roots(sizes: Sequence[int]) -> NDArray[np.float64]:
 
 
 def train(model: Embedder, steps: Steps, count: int, texts: Texts | None = None) -> None:
-    """Train what is not frozen; prints the losses of labels, of contrast, and of the distance to the teacher."""
+    """Train what is not frozen; prints the losses of labels and of the distance to the teacher."""
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=RATE, betas=(0.9, 0.98), fused=True)
     fade: Callable[[int], float] = lambda step: min(1, (step + 1) / WARMUP) * (1 - step / count)  # noqa: E731
@@ -152,9 +137,9 @@ def train(model: Embedder, steps: Steps, count: int, texts: Texts | None = None)
         optimizer.step()
         schedule.step()
         found = [loss.item() for loss in told]
-        seen.append([sum(found[:SLOTS]), found[SLOTS], sum(found[SLOTS + 1 :])])
+        seen.append([sum(found[:SLOTS]), sum(found[SLOTS:])])
         if step % 20 == 19:
-            means = "labels {:.3f}, contrast {:.3f}, teacher {:.3f}".format(*np.mean(seen[-20:], 0))
+            means = "labels {:.3f}, teacher {:.3f}".format(*np.mean(seen[-20:], 0))
             print(f"step {step + 1}: {means}, {time.perf_counter() - start:.0f} s", flush=True)  # noqa: T201
 
 
@@ -170,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for path in ("start", "taught", "triples", "sources", "output"):
         parser.add_argument(path, type=Path)
-    parser.add_argument("--steps", type=int, default=350)
+    parser.add_argument("--steps", type=int, default=500)
     given = parser.parse_args()
     torch.manual_seed(0)
     sources = [source.part(held=False) for source in labeled_sources(given.sources)]
@@ -182,8 +167,8 @@ def main() -> None:
     places = [[place.setdefault(text, len(place)) for text in source.texts] for source in sources]
     vectors = torch.from_numpy(model.encode([Pair("", text[:400]) for text in place]))
     start = [vectors[some] for some in places]
-    texts = Texts(Taught.read(given.taught), parts, instructions_of(given.triples))
-    train(model, Steps(sources, start, list(read_triples(given.triples))), given.steps, texts)
+    texts = Texts(Taught.read(given.taught), parts, instructions_of(given.triples), size=TOKENS)
+    train(model, Steps(sources, start), given.steps, texts)
     write(model.finished(), given.output)
 
 
