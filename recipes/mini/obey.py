@@ -5,7 +5,7 @@ texts of that label, whatever they speak of; yet it stays a little near where it
 the known ones do not tell. The same texts stay where they were under all other instructions, and texts of all kinds
 where the teacher puts them.
 
-    python recipes/mini/obey.py START TAUGHT TRIPLES.jsonl SOURCES OUTPUT [--steps 500]
+    python recipes/mini/obey.py START TAUGHT TRIPLES.jsonl SOURCES OUTPUT [--steps 140]
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from instructor_embedding.model.layout import write
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import distance
 
-LABELED, SLOTS = 64, 2  # texts with labels in each slot, slots of a step
+LABELED, SLOTS = 128, 2  # texts with labels in each slot, slots of a step
 TOKENS = 4096  # of a step's texts that the teacher spoke of
 LONGEST = 64  # tokens read of a text with a label, instruction included
-RATE, WARMUP, CLIP = 1e-3, 30, 5.0
+RATE, WARMUP, CLIP = 2e-3, 15, 5.0
 TEMPERATURE, AMONG_TEXTS = 0.05, 0.1  # of texts against names, and against each other
-TAUGHT, STAYING, STILL_NEAR, LIKE_TEXTS = 10.0, 10.0, 2.0, 0.5  # weights beside that of texts against names
+TAUGHT, STAYING, STILL_NEAR, LIKE_TEXTS = 10.0, 8.0, 1.0, 0.5  # weights beside that of texts against names
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for path in ("start", "taught", "triples", "sources", "output"):
         parser.add_argument(path, type=Path)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=140)
     given = parser.parse_args()
     torch.manual_seed(0)
     sources = [source.part(held=False) for source in labeled_sources(given.sources)]
