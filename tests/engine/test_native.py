@@ -80,6 +80,17 @@ def compare(encoder, head, batch, precision):
 
 @built
 @pytest.mark.parametrize("precision", KIND)
+@pytest.mark.parametrize("gated", [False, True])
+def test_what_memory_held_before_does_not_matter(precision, gated, monkeypatch):
+    """Scratch memory may hold anything, such as numbers that are none."""
+    need(precision)
+    monkeypatch.setattr(NativeCPU, "_room", lambda _, size: torch.full((size,), 255, dtype=torch.uint8))
+    encoder, head = scratch(d_model=33, d_kv=6, d_ff=45, heads=5, dimension=7, gated=gated)
+    compare(encoder, head, packed(1, 5, 18, 40), precision)
+
+
+@built
+@pytest.mark.parametrize("precision", KIND)
 @pytest.mark.parametrize(
     "shape",
     [

@@ -95,7 +95,9 @@ static inline __attribute__((always_inline)) void finish_rows(const struct place
     const int bfloat16 = finish == TO_BFLOAT16 || finish == ACTIVE_BFLOAT16 || finish == GATE_BFLOAT16;
     for (int half = 0; half < (gate ? 1 : 2); half++) {
         const int column = gate ? at->column / 2 : at->column + 16 * half;
-        const __mmask16 mask = first((gate ? at->outputs / 2 : at->outputs) - column);
+        /* the next product takes bfloat16 in pairs: behind an odd number of outputs a zero must stand */
+        const int outputs = finish == ACTIVE_BFLOAT16 ? (at->outputs + 1) / 2 * 2 : at->outputs;
+        const __mmask16 mask = first((gate ? outputs / 2 : outputs) - column);
         __m512 scale[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()}, x[2];
         __m512i shift[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
         for (int part = 0; row_scale && part < (gate ? 2 : 1); part++) {
