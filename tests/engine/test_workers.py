@@ -2,6 +2,7 @@
 
 import os
 import signal
+from multiprocessing import connection
 
 import numpy as np
 import pytest
@@ -45,10 +46,8 @@ def test_a_dead_worker_is_an_error():
 def test_stopping_early_ends_the_processes(models):
     with Workers(models["relu"], ["cpu"]) as workers:
         next(iter(workers.encode(PAIRS, chunk=2)))
-        processes = list(workers._pool._processes.values())
-    for process in processes:
-        process.join(10)
-        assert not process.is_alive()
+        ends = [process.sentinel for process in workers._pool._processes.values()]
+    assert connection.wait(ends, 10) == ends
 
 
 @pytest.mark.parametrize("devices", [[], "cpu", None])

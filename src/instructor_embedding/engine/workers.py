@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing import connection
 from multiprocessing.queues import Queue
 from typing import Any, Protocol
 
@@ -109,8 +110,8 @@ class Workers:
         for process in processes:
             process.terminate()
         for process in processes:
-            process.join(_PATIENCE)
-            if process.is_alive():
+            # Not join: the pool's thread waits too, and a process that it has just reaped still looks alive here.
+            if not connection.wait([process.sentinel], _PATIENCE):
                 process.kill()
 
     def __enter__(self) -> Workers:
