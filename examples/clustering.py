@@ -15,8 +15,10 @@ sentences = [
     [instruction, "QCD corrections to Associated t-tbar-H production at the Tevatron"],
     [instruction, "Statins and the recurrence of breast cancer in a cohort of patients"],
     [instruction, "Effects of early mobilization on recovery after hip surgery"],
+    [instruction, "Insulin therapy in children with type 1 diabetes"],
+    [instruction, "Influenza vaccination of elderly patients in hospital"],
 ]
 embeddings = model.encode(sentences)
-clustering_model = sklearn.cluster.MiniBatchKMeans(n_clusters=2, random_state=0)
+clustering_model = sklearn.cluster.KMeans(n_clusters=2, n_init=10, random_state=0)
 clustering_model.fit(embeddings)
 print(clustering_model.labels_)

@@ -1,4 +1,6 @@
-"""The use cases of the original README run as written, against a hub that holds a tiny model under the real name."""
+"""The use cases of the original README run as written, against a hub that holds a tiny model under the real name,
+and with the bundled model.
+"""
 
 import os
 import re
@@ -16,7 +18,7 @@ SHOWN = {
     "getting_started": r"\[\[.*\]\]",
     "similarity": r"\[\[.*\]\s*\[.*\]\]",
     "retrieval": r"^[012] \w+",
-    "clustering": r"^\[[01]( [01]){5}\]$",
+    "clustering": r"^\[[01]( [01]){7}\]$",
 }
 
 
@@ -36,6 +38,21 @@ def test_use_cases(name, environment):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert re.search(SHOWN[name], done.stdout.strip(), re.S)
+
+
+def said(name):
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), "instructor-mini"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_bundled_model_gives_the_sensible_answer():
+    first, second = (list(map(float, row.split())) for row in re.findall(r"\[([^\[\]]+)\]", said("similarity")))
+    assert first[0] > first[1] + 0.1
+    assert second[1] > second[0] + 0.1
+    assert said("retrieval").startswith("0 ")
+    labels = said("clustering").strip("[]\n ").split()
+    assert labels == labels[:1] * 4 + labels[-1:] * 4
+    assert labels[0] != labels[-1]
 
 
 def test_every_example_is_run():

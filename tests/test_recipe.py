@@ -165,7 +165,7 @@ def test_each_word_of_a_batch_has_its_tokens(taught):
         assert spelled == "▁" + texts.taught.texts[number].split(",")[0]
 
 
-def test_layers_learn_to_obey():
+def test_layers_learn_to_obey(tmp_path):
     """A text is at its label's name under one instruction, and stays where it was under others."""
     obey, labels = loaded("obey"), loaded("labels")
     texts = [f"{WORDS[a]} {WORDS[b]}" for a in range(6) for b in range(6, 12)]
@@ -177,15 +177,23 @@ def test_layers_learn_to_obey():
     model.set_dropout(0)
     model.freeze(["embedding", "head"])
     table = model.encoder.embedding.weight.clone()
-    steps = obey.Steps([source], [torch.from_numpy(model.encode([Pair("", text) for text in texts]))])
+    same = "Represent the text for retrieval: "
+    triples = [Triple(*(Pair(same, text) for text in texts[n : n + 3]), 0, "made") for n in range(0, 36, 3)]
+    steps = obey.Steps([source], [torch.from_numpy(model.encode([Pair("", text) for text in texts]))], triples)
 
     def labeled():
         return sum(part.loss(model(model.tokens.pack(part.pairs))).item() for part in steps.draw()[: obey.SLOTS])
 
     first = labeled()
-    obey.train(model, steps, 60)
+    obey.train(model, steps, 60, tmp_path / "model")
     assert labeled() < first - 0.5
     assert torch.equal(model.encoder.embedding.weight, table)
+    history = tmp_path / "model.history.jsonl"
+    lines = loaded("curve").noted(history)
+    assert [line["step"] for line in lines] == [20, 40, 60]
+    assert lines[-1]["labels"] < lines[0]["labels"]
+    loaded("curve").draw([history], tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_texts_for_the_teacher_are_short_long_and_sentences(tmp_path):

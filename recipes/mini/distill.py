@@ -3,7 +3,7 @@
 The table begins as the mean state that the teacher gives a piece's words, the layers begin as nothing. A part of the
 texts has an instruction, which says nothing yet: what it asks for comes with `obey.py`.
 
-    python recipes/mini/distill.py TAUGHT TOKENIZER.json TRIPLES.jsonl OUTPUT [--steps 2600]
+    python recipes/mini/distill.py TAUGHT TOKENIZER.json TRIPLES.jsonl OUTPUT [--steps 7600]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from curve import note
 from numpy.typing import NDArray
 from taught import Taught, word_numbers
 from tokenizers import Tokenizer
@@ -178,7 +179,7 @@ def train(model: Embedder, texts: Texts, steps: int, kept: Path) -> None:
             step += 1
             seen.append((words.item(), vectors.item(), len(batch.packed.ids)))
             if step % KEEP == 0 or step == steps:
-                report(model, texts, step, seen, time.perf_counter() - start)
+                report(model, texts, step, seen, time.perf_counter() - start, kept)
                 state = {"step": step, "epoch": epoch, "model": model.state_dict()}
                 state |= {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
                 torch.save(state, kept.with_suffix(".new"))
@@ -189,13 +190,17 @@ def train(model: Embedder, texts: Texts, steps: int, kept: Path) -> None:
 
 
 @torch.no_grad()
-def report(model: Embedder, texts: Texts, step: int, seen: list[tuple[float, float, int]], taken: float) -> None:
-    """Print the losses of the last steps and of texts that are not trained on."""
+def report(
+    model: Embedder, texts: Texts, step: int, seen: list[tuple[float, float, int]], taken: float, kept: Path
+) -> None:
+    """Print and note the losses of the last steps and of texts that are not trained on."""
     some = np.array_split(texts.held, max(1, len(texts.held) // 250))
     held = [losses(model, texts.batch(numbers, [""] * len(numbers)), texts.taught) for numbers in some]
     words, vectors, _ = np.mean(seen[-KEEP:], 0)
     held_words, held_vectors = np.mean([[one.item() for one in pair] for pair in held], 0)
     rate = sum(count for *_, count in seen) / taken
+    now = {"words": words, "vectors": vectors, "new words": held_words, "new vectors": held_vectors}
+    note(kept, step, now)
     print(  # noqa: T201
         f"step {step}: words {words:.4f}, vectors {vectors:.4f}; held back {held_words:.4f}, {held_vectors:.4f}; "
         f"{rate:.0f} tokens/s, {taken:.0f} s",
@@ -208,7 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for path in ("taught", "tokenizer", "triples", "output"):
         parser.add_argument(path, type=Path)
-    parser.add_argument("--steps", type=int, default=2600)
+    parser.add_argument("--steps", type=int, default=7600)
     given = parser.parse_args()
     torch.manual_seed(0)
     parts = random_checkpoint(SHAPE, Tokenizer.from_file(str(given.tokenizer)))

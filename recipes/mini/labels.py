@@ -9,7 +9,7 @@ from pathlib import Path
 
 from instructor_embedding.medi.records import read_records
 
-HELD_BACK_PERCENT = 5
+HELD_BACK_PERCENT = 10
 
 # GoEmotions' own grouping of its emotions (arXiv 2005.00547, table 1)
 _GOOD = (

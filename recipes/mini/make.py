@@ -2,10 +2,11 @@
 
     python recipes/mini/make.py                       # needs ../shared/data, and the hub for the teacher
     python recipes/mini/make.py --teacher FOLDER      # with the teacher in a folder
+    python recipes/mini/make.py --rehearse            # few texts, few steps: does all of it run here?
 
 Steps: triples (medi build), tokenizer and texts, what the teacher says of the texts, a model that says the same,
-obedience to instructions, eight bits. All goes to ``build/mini``; the last step writes the package's own copy when
-asked for with ``--install``.
+obedience to instructions, eight bits. All goes to ``build/mini``, a rehearsal to ``build/mini-rehearsal``; the last
+step writes the package's own copy when asked for with ``--install``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from taught import TEACHER
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-BUILD = ROOT / "build" / "mini"
 BUNDLED = ROOT / "src" / "instructor_embedding" / "bundled" / "instructor-mini"
 COMMAND = "from instructor_embedding.cli.main import main; main()"
 
@@ -41,16 +41,21 @@ def main() -> None:
     parser.add_argument("--teacher", default=TEACHER)
     parser.add_argument("--sources", type=Path, default=ROOT.parent / "shared" / "data" / "train")
     parser.add_argument("--install", action="store_true", help="put the result into the package")
+    parser.add_argument("--rehearse", action="store_true", help="4,000 texts, 26 steps and 5: minutes, no useful model")
     given = parser.parse_args()
-    BUILD.mkdir(parents=True, exist_ok=True)
-    medi, taught, student, model = (BUILD / name for name in ("medi.jsonl", "taught", "student", "model"))
-    texts, tokenizer = BUILD / "texts.jsonl", BUILD / "tokenizer.json"
+    if given.rehearse and given.install:
+        parser.error("a rehearsal makes no useful model: give --rehearse or --install")
+    build = ROOT / "build" / ("mini-rehearsal" if given.rehearse else "mini")
+    build.mkdir(parents=True, exist_ok=True)
+    medi, taught, student, model = (build / name for name in ("medi.jsonl", "taught", "student", "model"))
+    texts, tokenizer = build / "texts.jsonl", build / "tokenizer.json"
+    most, long, short = (["--most", 4000], ["--steps", 26], ["--steps", 5]) if given.rehearse else ([], [], [])
     run(medi, "-c", COMMAND, "medi", "build", HERE / "medi.toml", "-o", medi)
-    run(texts, HERE / "texts.py", medi, given.sources, BUILD)
+    run(texts, HERE / "texts.py", medi, given.sources, build, *most)
     run(taught / "starts.npy", HERE / "taught.py", texts, tokenizer, taught, "--teacher", given.teacher)
-    run(student / "modules.json", HERE / "distill.py", taught, tokenizer, medi, student)
-    run(model / "modules.json", HERE / "obey.py", student, taught, medi, given.sources, model)
-    small = BUILD / "instructor-mini"
+    run(student / "modules.json", HERE / "distill.py", taught, tokenizer, medi, student, *long)
+    run(model / "modules.json", HERE / "obey.py", student, taught, medi, given.sources, model, *short)
+    small = build / "instructor-mini"
     shutil.rmtree(small, ignore_errors=True)
     run(small / "modules.json", "-c", COMMAND, "quantize", model, small, "--weights", "int8")
     if given.install:

@@ -3,22 +3,25 @@
 Under an instruction that asks for a label (emotion, sentiment, intent) a text belongs to its label's name and to other
 texts of that label, whatever they speak of; yet it stays a little near where it was, as labels to come may ask for what
 the known ones do not tell. The same texts stay where they were under all other instructions, and texts of all kinds
-where the teacher puts them.
+where the teacher puts them. Triples, under their instructions, pull queries a little towards what answers them.
 
-    python recipes/mini/obey.py START TAUGHT TRIPLES.jsonl SOURCES OUTPUT [--steps 140]
+    python recipes/mini/obey.py START TAUGHT TRIPLES.jsonl SOURCES OUTPUT [--steps 450]
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from curve import note
 from distill import Batch, Texts, instructions_of, losses
 from labels import Labeled, labeled_sources
 from numpy.typing import NDArray
@@ -27,17 +30,19 @@ from torch import Tensor
 from wording import Wording
 
 from instructor_embedding.instruction import Instruction, Pair
+from instructor_embedding.medi.triple import Triple
+from instructor_embedding.medi.triple import read as read_triples
 from instructor_embedding.model.checkpoint import read
 from instructor_embedding.model.layout import write
 from instructor_embedding.training.embedder import Embedder
-from instructor_embedding.training.loss import distance
+from instructor_embedding.training.loss import Contrast, distance
 
-LABELED, SLOTS = 128, 2  # texts with labels in each slot, slots of a step
+LABELED, SLOTS, TRIPLES = 96, 2, 48  # texts with labels in each slot, slots of a step, triples of a step
 TOKENS = 4096  # of a step's texts that the teacher spoke of
-LONGEST = 64  # tokens read of a text with a label, instruction included
-RATE, WARMUP, CLIP = 2e-3, 15, 5.0
+LONGEST = 64  # tokens read of a text with a label or of a triple, instruction included
+RATE, WARMUP, CLIP = 1e-3, 15, 5.0
 TEMPERATURE, AMONG_TEXTS = 0.05, 0.1  # of texts against names, and against each other
-TAUGHT, STAYING, STILL_NEAR, LIKE_TEXTS = 10.0, 8.0, 1.0, 0.5  # weights beside that of texts against names
+TAUGHT, STAYING, STILL_NEAR, LIKE_TEXTS, CONTRAST = 10.0, 8.0, 1.0, 0.5, 0.2  # weights beside texts against names
 
 
 @dataclass(frozen=True)
@@ -72,16 +77,23 @@ def label_loss(texts: Tensor, names: Tensor, labels: Tensor) -> Tensor:
 class Steps:
     """Draws the parts of each step; `start` holds for each source the vectors that its texts begin with."""
 
-    def __init__(self, sources: Sequence[Labeled], start: Sequence[Tensor], seed: int = 0) -> None:
+    def __init__(
+        self, sources: Sequence[Labeled], start: Sequence[Tensor], triples: Sequence[Triple], seed: int = 0
+    ) -> None:
         self.random = np.random.default_rng(seed)
         self.wording = Wording(self.random)
         self.sources = list(sources)
         self.start = list(start)
         self.shares = _roots([len(source.texts) for source in self.sources])
+        tasks: dict[int, list[Triple]] = defaultdict(list)
+        for triple in triples:
+            tasks[triple.task].append(triple)
+        self.tasks = list(tasks.values())
+        self.task_shares = _roots([len(task) for task in self.tasks])
 
     def draw(self) -> list[Part]:
         """Return the parts of one step."""
-        return [self._labeled() for _ in range(SLOTS)]
+        return [*(self._labeled() for _ in range(SLOTS)), self._triples()]
 
     def _labeled(self) -> Part:
         number = self.random.choice(len(self.sources), p=self.shares)
@@ -103,14 +115,23 @@ class Steps:
 
         return Part(pairs, loss)
 
+    def _triples(self) -> Part:
+        task = self.tasks[self.random.choice(len(self.tasks), p=self.task_shares)]
+        chosen = [self.wording.varied(task[place]) for place in self.random.permutation(len(task))[:TRIPLES]]
+        sides = [[triple[side] for triple in chosen] for side in range(3)]
+        number: dict[str, int] = {}
+        keys = torch.tensor([[number.setdefault(pair.text, len(number)) for pair in side] for side in sides])
+        contrast = Contrast(TEMPERATURE, "in-batch", mask_duplicates=True)
+        return Part(list(chain(*sides)), lambda vectors: CONTRAST * contrast(*vectors.chunk(3), keys))
+
 
 def _roots(sizes: Sequence[int]) -> NDArray[np.float64]:
     roots = np.sqrt(sizes)
     return roots / roots.sum()
 
 
-def train(model: Embedder, steps: Steps, count: int, texts: Texts | None = None) -> None:
-    """Train what is not frozen; prints the losses of labels and of the distance to the teacher."""
+def train(model: Embedder, steps: Steps, count: int, output: Path, texts: Texts | None = None) -> None:
+    """Train what is not frozen; print and note the losses of labels, of triples, and of distance to the teacher."""
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=RATE, betas=(0.9, 0.98), fused=True)
     fade: Callable[[int], float] = lambda step: min(1, (step + 1) / WARMUP) * (1 - step / count)  # noqa: E731
@@ -137,10 +158,12 @@ def train(model: Embedder, steps: Steps, count: int, texts: Texts | None = None)
         optimizer.step()
         schedule.step()
         found = [loss.item() for loss in told]
-        seen.append([sum(found[:SLOTS]), sum(found[SLOTS:])])
+        seen.append([sum(found[:SLOTS]), found[SLOTS], sum(found[SLOTS + 1 :])])
         if step % 20 == 19:
-            means = "labels {:.3f}, teacher {:.3f}".format(*np.mean(seen[-20:], 0))
-            print(f"step {step + 1}: {means}, {time.perf_counter() - start:.0f} s", flush=True)  # noqa: T201
+            now = dict(zip(("labels", "triples", "teacher"), np.mean(seen[-20:], 0).tolist(), strict=True))
+            note(output, step + 1, now)
+            said = ", ".join(f"{name} {value:.3f}" for name, value in now.items())
+            print(f"step {step + 1}: {said}, {time.perf_counter() - start:.0f} s", flush=True)  # noqa: T201
 
 
 def _endless(texts: Texts) -> Iterator[Batch]:
@@ -155,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for path in ("start", "taught", "triples", "sources", "output"):
         parser.add_argument(path, type=Path)
-    parser.add_argument("--steps", type=int, default=140)
+    parser.add_argument("--steps", type=int, default=450)
     given = parser.parse_args()
     torch.manual_seed(0)
     sources = [source.part(held=False) for source in labeled_sources(given.sources)]
@@ -168,7 +191,7 @@ def main() -> None:
     vectors = torch.from_numpy(model.encode([Pair("", text[:400]) for text in place]))
     start = [vectors[some] for some in places]
     texts = Texts(Taught.read(given.taught), parts, instructions_of(given.triples), size=TOKENS)
-    train(model, Steps(sources, start), given.steps, texts)
+    train(model, Steps(sources, start, list(read_triples(given.triples))), given.steps, given.output, texts)
     write(model.finished(), given.output)
 
 

@@ -96,10 +96,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for path in ("triples", "sources", "output"):
         parser.add_argument(path, type=Path)
+    parser.add_argument("--most", type=int, help="texts to keep")
     given = parser.parse_args()
     given.output.mkdir(parents=True, exist_ok=True)
     tokenizer_of(given.triples).save(str(given.output / "tokenizer.json"))
-    texts = chosen(source_texts(given.triples, given.sources))
+    texts = chosen(source_texts(given.triples, given.sources))[: given.most]
     lines = "".join(json.dumps(text) + "\n" for text in texts)
     (given.output / "texts.jsonl").write_text(lines, encoding="utf-8")
     print(f"{len(texts)} texts")  # noqa: T201
