@@ -219,7 +219,7 @@ def scores(model, name, tasks, data):
 
 def table(rows):
     full = rows["float32"]["mb"]
-    lines = ["| variant | MB | of float32 | memory, MB | load, s | speed | cosine | neighbors | STS-B | Banking77 |",
+    lines = ["| variant | MB | of float32 | memory, MiB | load, s | speed | cosine | neighbors | STS-B | Banking77 |",
              "|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
     for name, row in rows.items():
         cells = [name, f"{row['mb']:.1f}", f"{row['mb'] / full:.1%}", shown(row, "memory", ".0f"),
