@@ -58,6 +58,8 @@ def main() -> None:
     small = build / "instructor-mini"
     shutil.rmtree(small, ignore_errors=True)
     run(small / "modules.json", "-c", COMMAND, "quantize", model, small, "--weights", "int8")
+    curve = build / "curve.png"
+    run(curve, HERE / "curve.py", curve, *(one.with_suffix(".history.jsonl") for one in (student, model)))
     if given.install:
         shutil.rmtree(BUNDLED, ignore_errors=True)
         shutil.copytree(small, BUNDLED)

@@ -159,7 +159,7 @@ def train(model: Embedder, steps: Steps, count: int, output: Path, texts: Texts 
         schedule.step()
         found = [loss.item() for loss in told]
         seen.append([sum(found[:SLOTS]), found[SLOTS], sum(found[SLOTS + 1 :])])
-        if step % 20 == 19:
+        if step % 20 == 19 or step + 1 == count:
             now = dict(zip(("labels", "triples", "teacher"), np.mean(seen[-20:], 0).tolist(), strict=True))
             note(output, step + 1, now)
             said = ", ".join(f"{name} {value:.3f}" for name, value in now.items())
