@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InstructorError(Exception):
@@ -74,8 +75,22 @@ class TruncationWarning(UserWarning):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name nearest to `name`, or an empty string."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def choose(argument: str, value: Any, known: Iterable[str]) -> str:
+    """Return `value` if it is one of the `known` values of `argument`.
+
+    Raises
+    ------
+    InputError
+        It is not; the message names the nearest known value and lists them all.
+    """
+    allowed = list(known)
+    if value not in allowed:
+        raise InputError(f"{argument}={value!r} is unknown{nearest(str(value), allowed)}; known: {', '.join(allowed)}")
+    return str(value)
 
 
 def refuse_unknown(function: str, unknown: Iterable[str], known: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from instructor_embedding import __version__
+from instructor_embedding.version import __version__
 from instructor_embedding.cli import evaluate, export, instructions, medi
 from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.encode import encode

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from instructor_embedding import __version__
+from instructor_embedding.version import __version__
 from instructor_embedding.instruction import Pair
 
 # what a model without readable weights is told apart by

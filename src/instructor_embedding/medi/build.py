@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from instructor_embedding import __version__
+from instructor_embedding.version import __version__
 from instructor_embedding.errors import InputError
 from instructor_embedding.medi import encoders
 from instructor_embedding.medi.config import Config

@@ -20,13 +20,21 @@ FLOORS = {
     "instructor": 2,
     "engine": 2,
     "model": 1,
+    "files": 1,
+    "vectors": 1,
+    "fingerprint": 1,
+    "store": 1,
+    "graph": 2,
+    "encoder": 2,
+    "encoders": 2,
     "instruction": 0,
     "errors": 0,
     "extras": 0,
+    "version": 0,
 }
 # sideways imports that are meant: the class users meet stands on the engine, training reads MEDI
 SIDEWAYS = {("instructor", "engine"), ("training", "medi.batches"), ("training", "medi.triple")}
-STANDARD_ONLY = ("instruction", "errors", "extras")
+STANDARD_ONLY = ("instruction", "errors", "extras", "version")
 # heavy libraries, and the only places that may name them
 HEAVY = {
     "torch": ("model", "engine", "instructor", "training", "quantization", "evaluation"),
