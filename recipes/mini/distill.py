@@ -26,10 +26,10 @@ from wording import Wording
 
 from instructor_embedding.instruction import Pair
 from instructor_embedding.medi.triple import read as read_triples
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.layout import write
+from instructor_embedding.model import embedder
+from instructor_embedding.model.folder.write import write
 from instructor_embedding.model.packed import Packed
-from instructor_embedding.model.scratch import random_checkpoint
+from instructor_embedding.model.scratch import random_embedder
 from instructor_embedding.model.t5 import Attention, FeedForward, RMSNorm
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import distance
@@ -59,7 +59,7 @@ class Texts:
     """Draws batches of the texts that a teacher spoke of."""
 
     def __init__(
-        self, taught: Taught, parts: Checkpoint, instructions: list[str], seed: int = 0, size: int | None = None
+        self, taught: Taught, parts: embedder.Embedder, instructions: list[str], seed: int = 0, size: int | None = None
     ) -> None:
         self.taught = taught
         self.size = size or TOKENS
@@ -129,7 +129,7 @@ def losses(model: Embedder, batch: Batch, taught: Taught) -> tuple[Tensor, Tenso
 
 
 @torch.no_grad()
-def begin(parts: Checkpoint, texts: Texts) -> None:
+def begin(parts: embedder.Embedder, texts: Texts) -> None:
     """Make the table the mean state of each piece's words, of mean square 1, and the layers add nothing."""
     encoder, taught = parts.encoder, texts.taught
     sums, seen = torch.zeros(encoder.embedding.weight.shape), torch.zeros(len(encoder.embedding.weight))
@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=7600)
     given = parser.parse_args()
     torch.manual_seed(0)
-    parts = random_checkpoint(SHAPE, Tokenizer.from_file(str(given.tokenizer)))
+    parts = random_embedder(SHAPE, Tokenizer.from_file(str(given.tokenizer)))
     texts = Texts(Taught.read(given.taught), parts, instructions_of(given.triples))
     kept = given.output.with_suffix(".resume")
     if not kept.is_file():

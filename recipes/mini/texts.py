@@ -24,7 +24,7 @@ from tokenizers import Tokenizer
 
 from instructor_embedding.medi.records import read_records
 from instructor_embedding.medi.triple import read
-from instructor_embedding.model.scratch import train_tokenizer
+from instructor_embedding.training.tokenizer import train_tokenizer
 
 HERE = Path(__file__).parent
 VOCABULARY = 24_576

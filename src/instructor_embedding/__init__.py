@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from instructor_embedding.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from instructor_embedding.engine.export import export
     from instructor_embedding.engine.workers import Workers
     from instructor_embedding.errors import (
         CheckpointError,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         VectorError,
         WorkerError,
     )
+    from instructor_embedding.graph.export import export
     from instructor_embedding.instruction import Instruction, Pair, as_pairs
     from instructor_embedding.instructor import INSTRUCTOR
     from instructor_embedding.quantization.search import rescore, search_codes
@@ -50,7 +50,7 @@ _HOME = {
     "WorkerError": "errors",
     "Workers": "engine.workers",
     "VectorQuantizer": "quantization.vectors",
-    "export": "engine.export",
+    "export": "graph.export",
     "quantize": "quantization.weights",
     "rescore": "quantization.search",
     "search_codes": "quantization.search",

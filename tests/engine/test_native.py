@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from instructor_embedding import INSTRUCTOR, quantize
-from instructor_embedding.engine import choice, native_cpu, native_library
-from instructor_embedding.engine.native_cpu import NativeCPU
-from instructor_embedding.engine.torch_backend import TorchBackend
-from instructor_embedding.engine.torch_cpu import TorchCPU
+from instructor_embedding.engine import native_library
+from instructor_embedding.engine.backends import native, onednn
+from instructor_embedding.engine.backends.eager import EagerBackend
+from instructor_embedding.engine.backends.native import NativeBackend
+from instructor_embedding.engine.backends.onednn import OneDNNBackend
 from instructor_embedding.model.packed import Packed
 from instructor_embedding.model.pooling import Dense, Head
 from instructor_embedding.model.scratch import fill
@@ -66,13 +67,13 @@ def need(precision):
 
 def compare(encoder, head, batch, precision):
     width = head.dense_layers()[-1].linear.out_features if len(head.dense) else encoder.config.d_model
-    found = NativeCPU(encoder, head, width, precision).run(batch)
-    expected = TorchBackend(encoder, head, width).run(batch)
+    found = NativeBackend(encoder, head, width, precision).run(batch)
+    expected = EagerBackend(encoder, head, width).run(batch)
     if precision == "exact":
         np.testing.assert_allclose(found, expected, atol=1e-6)
     else:
         assert np.abs(found - expected).max() > 1e-6  # it did compute otherwise
-        other = TorchCPU(encoder, head, width, precision).run(batch)
+        other = OneDNNBackend(encoder, head, width, precision).run(batch)
         least = min(LEAST[precision], 1 - 2 * (1 - (other * expected).sum(1).min()))
         assert (found * expected).sum(1).min() > least
     return found
@@ -84,7 +85,7 @@ def compare(encoder, head, batch, precision):
 def test_what_memory_held_before_does_not_matter(precision, gated, monkeypatch):
     """Scratch memory may hold anything, such as numbers that are none."""
     need(precision)
-    monkeypatch.setattr(NativeCPU, "_room", lambda _, size: torch.full((size,), 255, dtype=torch.uint8))
+    monkeypatch.setattr(NativeBackend, "_room", lambda _, size: torch.full((size,), 255, dtype=torch.uint8))
     encoder, head = scratch(d_model=33, d_kv=6, d_ff=45, heads=5, dimension=7, gated=gated)
     compare(encoder, head, packed(1, 5, 18, 40), precision)
 
@@ -121,7 +122,7 @@ def test_any_lengths_on_any_number_of_threads(lengths, precision):
     batch = packed(*lengths)
     torch.set_num_threads(1)
     alone = compare(encoder, head, batch, precision)
-    engine = NativeCPU(encoder, head, 48, precision)
+    engine = NativeBackend(encoder, head, 48, precision)
     for count in (2, 3, 16):
         torch.set_num_threads(count)
         np.testing.assert_allclose(engine.run(batch), alone, atol=1e-6)
@@ -132,7 +133,7 @@ def test_any_lengths_on_any_number_of_threads(lengths, precision):
 def test_a_vector_depends_on_its_text_alone(precision):
     need(precision)
     encoder, head = scratch()
-    engine, batch = NativeCPU(encoder, head, 48, precision), packed(*range(1, 80))
+    engine, batch = NativeBackend(encoder, head, 48, precision), packed(*range(1, 80))
     whole = engine.run(batch)
     order = np.random.RandomState(0).permutation(len(batch))
     np.testing.assert_allclose(engine.run(batch.take(order)), whole[order], atol=1e-6)
@@ -147,8 +148,8 @@ def test_weights_in_few_bits(weights, embedding, models, inputs):
     batch = model.tokens.pack(inputs["pairs"])
     for precision, tolerance in (("exact", 1e-6), ("int8", 0.02)):
         need(precision)
-        expected = TorchCPU(model.encoder, model.head, 48, precision).run(batch)
-        found = NativeCPU(model.encoder, model.head, 48, precision).run(batch)
+        expected = OneDNNBackend(model.encoder, model.head, 48, precision).run(batch)
+        found = NativeBackend(model.encoder, model.head, 48, precision).run(batch)
         np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
@@ -157,8 +158,8 @@ def test_a_model_in_bfloat16(folders, inputs):
     need("fast")
     model = INSTRUCTOR(folders["relu"], device="cpu", dtype="bfloat16")
     batch = model.tokens.pack(inputs["pairs"])
-    assert isinstance(model.backend, NativeCPU)
-    expected = TorchCPU(model.encoder, model.head, 48).run(batch)
+    assert isinstance(model.backend, NativeBackend)
+    expected = OneDNNBackend(model.encoder, model.head, 48).run(batch)
     assert (model.backend.run(batch) * expected).sum(1).min() > 0.9995
 
 
@@ -170,7 +171,7 @@ def test_heads_that_are_more_than_products(models, inputs):
     head = Head([dense], normalize=False)
     batch = models["relu"].tokens.pack(inputs["pairs"])
     np.testing.assert_allclose(
-        NativeCPU(encoder, head, 32).run(batch), TorchBackend(encoder, head, 32).run(batch), atol=1e-6
+        NativeBackend(encoder, head, 32).run(batch), EagerBackend(encoder, head, 32).run(batch), atol=1e-6
     )
 
 
@@ -194,14 +195,14 @@ def test_broken_weights_are_not_hidden(model):
 def test_a_token_outside_the_table():
     encoder, head = scratch()
     with pytest.raises(IndexError, match=f"3 to {WORDS} are outside the table of {WORDS}"):
-        NativeCPU(encoder, head, 48).run(Packed.of([[3, WORDS]], [0]))
+        NativeBackend(encoder, head, 48).run(Packed.of([[3, WORDS]], [0]))
 
 
 @built
 def test_many_callers_at_once():
     torch.set_num_threads(2)
     encoder, head = scratch()
-    engine, batches = NativeCPU(encoder, head, 48), [packed(*range(1, 10 + number)) for number in range(40)]
+    engine, batches = NativeBackend(encoder, head, 48), [packed(*range(1, 10 + number)) for number in range(40)]
     expected = [engine.run(batch) for batch in batches]
     with ThreadPoolExecutor(8) as callers:
         for found, wanted in zip(callers.map(engine.run, batches), expected, strict=True):
@@ -214,9 +215,9 @@ def test_in_a_forked_process():
     code = """
 import os, sys, torch
 sys.path.insert(0, sys.argv[1])
-from tests.engine.test_native import NativeCPU, packed, scratch
+from tests.engine.test_native import NativeBackend, packed, scratch
 torch.set_num_threads(2)
-engine, batch = NativeCPU(*scratch(), 48), packed(20, 30)
+engine, batch = NativeBackend(*scratch(), 48), packed(20, 30)
 before = engine.run(batch)
 child = os.fork()
 if not child:
@@ -230,7 +231,7 @@ def test_without_the_compiled_part(folders, monkeypatch, tmp_path):
     monkeypatch.setattr(native_library, "FILE", tmp_path / "engine.so")
     native_library.library.cache_clear()
     try:
-        assert isinstance(INSTRUCTOR(folders["relu"], device="cpu").backend, TorchCPU)
+        assert isinstance(INSTRUCTOR(folders["relu"], device="cpu").backend, OneDNNBackend)
     finally:
         native_library.library.cache_clear()
 
@@ -242,9 +243,9 @@ def test_on_a_cpu_that_lacks_instructions(missing, precision, folders, monkeypat
     real = native_library.library()
     monkeypatch.setattr(native_library, "library", lambda: type("", (), {"features": lambda self: 7 - missing})())
     encoder = INSTRUCTOR(folders["relu"], device="cpu").encoder
-    assert not native_cpu.able(encoder, precision)
+    assert not native.supports(encoder, precision)
     monkeypatch.setattr(native_library, "library", lambda: real)
-    monkeypatch.setattr(choice, "bfloat16_is_native", lambda: False)
+    monkeypatch.setattr(onednn, "bfloat16_is_native", lambda: False)
     if precision == "fast":
         with pytest.raises(Exception, match="needs a CPU that computes in bfloat16"):
             INSTRUCTOR(folders["relu"], device="cpu", precision=precision)
@@ -255,17 +256,17 @@ def test_cpus_with_tiles_keep_to_torch(models, monkeypatch):
     """AMX multiplies several times faster than the vector instructions that the compiled engine uses."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_int8": True, "amx_bf16": True})
     encoder = models["relu"].encoder
-    assert native_cpu.able(encoder, "exact")
-    assert not native_cpu.able(encoder, "fast")
-    assert not native_cpu.able(encoder, "int8")
+    assert native.supports(encoder, "exact")
+    assert not native.supports(encoder, "fast")
+    assert not native.supports(encoder, "int8")
 
 
 @built
 def test_hooks_and_other_tables_go_to_torch(models):
     encoder = copy.deepcopy(models["relu"].encoder)
-    assert native_cpu.able(encoder, "exact")
+    assert native.supports(encoder, "exact")
     encoder.embedding.register_forward_hook(lambda *_: None)
-    assert not native_cpu.able(encoder, "exact")
+    assert not native.supports(encoder, "exact")
 
 
 def build_hook():

@@ -6,10 +6,11 @@ import torch
 
 from instructor_embedding import INSTRUCTOR, InputError
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.layout import write
-from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
+from instructor_embedding.model.folder.write import write
+from instructor_embedding.model.scratch import random_embedder
 from instructor_embedding.training.static import Table, fit_table, put_in, static_checkpoint, token_ids
 from instructor_embedding.training.teacher import Teacher
+from instructor_embedding.training.tokenizer import train_tokenizer
 
 WORDS = ["red", "green", "blue", "cat", "dog", "bird", "runs", "sleeps", "eats", "house", "tree", "river"]
 
@@ -40,7 +41,7 @@ def test_the_model_starts_as_the_table(texts, tokenizer, tmp_path):
     rows = torch.randn(tokenizer.get_vocab_size(), 63, generator=random)
     rows *= torch.rand(len(rows), 1, generator=random) + 0.5
     axes = torch.linalg.qr(torch.randn(63, 48, generator=random))[0]
-    parts = random_checkpoint("tiny", tokenizer)
+    parts = random_embedder("tiny", tokenizer)
     put_in(Table(rows, axes), parts)
     write(parts, tmp_path / "model")
     found = INSTRUCTOR(tmp_path / "model", device="cpu").encode([["Represent the text: ", text] for text in texts[:20]])

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
 
 from instructor_embedding.cli import options
 from instructor_embedding.cli.rows import Columns, format_of, read_pairs
-from instructor_embedding.instruction import Pair
 
 
 def encode(
@@ -39,37 +36,35 @@ def encode(
 
     Progress and the closing line go to stderr; with --json the closing line is json, on stdout when -o names a file.
     """
+    from tqdm import tqdm
+
     from instructor_embedding.cli.sinks import FORMATS, Sink
-    from instructor_embedding.engine import encode as pipeline
-    from instructor_embedding.engine.report import Report
+    from instructor_embedding.engine import pipeline
+    from instructor_embedding.engine.backend import as_numpy
 
     kind = format_of(output, output_format, FORMATS, default="jsonl")
     pairs = read_pairs(source, input_format, Columns(text_column, instruction_column), instruction)
     embedder = options.load(model, device, dtype, backend, precision)
-    report = Report(truncate, embedder.max_seq_length, None, progress=True)
     budget = pipeline.budget_of(batch_size)
-    waiting: deque[Pair] = deque()
+    texts = tokens = truncated = 0
     start = time.perf_counter()
-    with report, Sink(output, kind, embedder.get_sentence_embedding_dimension()) as sink:
-        windows = pipeline.encode(_remembered(pairs, waiting), embedder.tokens, embedder.backend, budget, report.check)
-        for window in windows:
-            sink.write([waiting.popleft() for _ in window.vectors], window.vectors)
-            report.advance(len(window.vectors))
+    with (
+        tqdm(unit=" texts", desc="encode", leave=False, disable=None) as bar,
+        Sink(output, kind, embedder.dimension) as sink,
+    ):
+        for window in pipeline.encode(pairs, embedder.tokens, embedder.eval().backend, budget, truncate):
+            sink.write(window.pairs, as_numpy(window.vectors))
+            texts += len(window.pairs)
+            tokens += int(window.kept.sum())
+            truncated += int((window.full > window.kept).sum())
+            bar.update(len(window.pairs))
     seconds = time.perf_counter() - start
-    facts = {"texts": report.texts, "tokens": report.tokens, "truncated": report.truncated, "seconds": seconds}
+    facts = {"texts": texts, "tokens": tokens, "truncated": truncated, "seconds": seconds}
     if as_json:
         typer.echo(json.dumps(facts | {"seconds": round(seconds, 3)}), err=output == "-")
     else:
-        rate = report.texts / seconds if seconds else 0
+        rate = texts / seconds if seconds else 0
         typer.echo(
-            f"{report.texts} texts, {report.tokens} tokens, {report.truncated} truncated, "
-            f"{seconds:.1f} s ({rate:.0f} texts/s)",
+            f"{texts} texts, {tokens} tokens, {truncated} truncated, {seconds:.1f} s ({rate:.0f} texts/s)",
             err=True,
         )
-
-
-def _remembered(pairs: Iterable[Pair], waiting: deque[Pair]) -> Iterator[Pair]:
-    """Pass pairs on and keep them until their vectors are written."""
-    for pair in pairs:
-        waiting.append(pair)
-        yield pair

@@ -14,14 +14,14 @@ def info(
     as_json: options.Json = False,
 ) -> None:
     """Print a model's shape, limits and size."""
-    from instructor_embedding.model.quantized import kinds, parameters
+    from instructor_embedding.model.lowbit_layers import kinds, parameters
 
     embedder = options.load(model, "cpu", "float32")
     config, tokens = embedder.encoder.config, embedder.tokens
     gate = "gated " if config.gated else ""
     facts = {
         "model": model,
-        "dimensions": embedder.get_sentence_embedding_dimension(),
+        "dimensions": embedder.dimension,
         "max_seq_length": tokens.max_length,
         "parameters": parameters(embedder),
         "weights": ", ".join(kinds(embedder)),

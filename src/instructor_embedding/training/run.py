@@ -15,11 +15,11 @@ from transformers.utils import logging
 
 from instructor_embedding.errors import InputError
 from instructor_embedding.medi.triple import TripleFile
-from instructor_embedding.model import checkpoint, hub
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.layout import write
-from instructor_embedding.model.quantized import plain
-from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
+from instructor_embedding.model import embedder, hub
+from instructor_embedding.model.folder.read import read
+from instructor_embedding.model.folder.write import write
+from instructor_embedding.model.lowbit_layers import plain
+from instructor_embedding.model.scratch import random_embedder
 from instructor_embedding.training.arguments import TrainArguments, parse
 from instructor_embedding.training.card import Facts, card
 from instructor_embedding.training.data import TrainingData, find_triples, read_texts
@@ -29,6 +29,7 @@ from instructor_embedding.training.history import History, read_history
 from instructor_embedding.training.interrupt import Interrupt
 from instructor_embedding.training.static import static_checkpoint
 from instructor_embedding.training.teacher import Teacher, encoder_of, sees_instructions
+from instructor_embedding.training.tokenizer import train_tokenizer
 from instructor_embedding.training.trainer import InstructorTrainer, is_whole, last_checkpoint
 
 
@@ -116,17 +117,15 @@ def _model(
     args: TrainArguments, data: TrainingData, teacher: Teacher | None, output: Path, start: Path | None
 ) -> Embedder:
     if start is not None and not args.lora_rank:
-        parts = checkpoint.read(start)
+        parts = read(start)
     elif args.init:
         parts = _scratch(args, data, teacher, output)
     else:
         name = str(args.model_name_or_path)
         token = True if args.use_auth_token else None
-        parts = checkpoint.read(
-            hub.resolve(name, cache_folder=args.cache_dir, revision=args.model_revision, token=token)
-        )
+        parts = read(hub.resolve(name, cache_folder=args.cache_dir, revision=args.model_revision, token=token))
     parts.tokens.max_length = args.max_source_length
-    model = Embedder(Checkpoint(plain(parts.encoder), plain(parts.head), parts.tokens))
+    model = Embedder(embedder.Embedder(plain(parts.encoder), plain(parts.head), parts.tokens))
     if args.dropout is not None:
         model.set_dropout(args.dropout)
     model.freeze(args.freeze)
@@ -135,7 +134,7 @@ def _model(
     return model
 
 
-def _scratch(args: TrainArguments, data: TrainingData, teacher: Teacher | None, output: Path) -> Checkpoint:
+def _scratch(args: TrainArguments, data: TrainingData, teacher: Teacher | None, output: Path) -> embedder.Embedder:
     """Return the untrained model of ``--init``, which the first process writes to ``output/init``."""
     folder = output / "init"
     with args.main_process_first(local=False):
@@ -148,9 +147,9 @@ def _scratch(args: TrainArguments, data: TrainingData, teacher: Teacher | None, 
                 epochs = args.static_epochs
                 parts = static_checkpoint(str(args.init), tokenizer, teacher, list(said), epochs=epochs, seed=args.seed)
             else:
-                parts = random_checkpoint(str(args.init), tokenizer, seed=args.seed)
+                parts = random_embedder(str(args.init), tokenizer, seed=args.seed)
             write(parts, folder)
-        return checkpoint.read(folder)
+        return read(folder)
 
 
 def _teacher(args: TrainArguments, data: TrainingData, output: Path) -> Teacher | None:

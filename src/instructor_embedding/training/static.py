@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from instructor_embedding.errors import InputError
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.checkpoint import Checkpoint
+from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.packed import Float32
-from instructor_embedding.model.scratch import random_checkpoint
+from instructor_embedding.model.scratch import random_embedder
 from instructor_embedding.model.t5 import Attention, FeedForward, RMSNorm
 from instructor_embedding.training.teacher import Teacher
 
@@ -49,13 +49,13 @@ class Table:
 
 def static_checkpoint(
     shape: str, tokenizer: Tokenizer, teacher: Teacher, texts: Sequence[str], *, epochs: int, seed: int = 0
-) -> Checkpoint:
+) -> Embedder:
     """Return a model of a named shape that starts as a static model of the teacher.
 
     Parameters
     ----------
     shape : str
-        As in `model.scratch.random_checkpoint`; its vectors must have as many dimensions as the teacher's or fewer.
+        As in `model.scratch.random_embedder`; its vectors must have as many dimensions as the teacher's or fewer.
     tokenizer : tokenizers.Tokenizer
     teacher : Teacher
         Holds a vector of each text.
@@ -69,7 +69,7 @@ def static_checkpoint(
     InputError
         The teacher's vectors have fewer dimensions than the model's.
     """
-    parts = random_checkpoint(shape, tokenizer, seed=seed)
+    parts = random_embedder(shape, tokenizer, seed=seed)
     dense = parts.head.dense_layers()[-1].linear
     width, dimension = parts.encoder.config.d_model, dense.out_features
     if teacher.dimension < dimension:
@@ -130,7 +130,7 @@ def fit_table(
 
 
 @torch.no_grad()
-def put_in(table: Table, parts: Checkpoint) -> None:
+def put_in(table: Table, parts: Embedder) -> None:
     """Make a model compute what the table does: rows of one length, layers that add nothing, a head that turns back."""
     width = parts.encoder.config.d_model
     lengths = table.rows.norm(dim=1)

@@ -17,9 +17,9 @@ from instructor_embedding.errors import InputError, ModelNotFoundError
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Pair
 from instructor_embedding.instructor import INSTRUCTOR
-from instructor_embedding.model.checkpoint import MODEL_TYPES
+from instructor_embedding.model.config import MODEL_TYPES
+from instructor_embedding.model.folder.tensors import read_json
 from instructor_embedding.model.packed import Float32
-from instructor_embedding.model.weights import read_json
 
 Encode = Callable[[Sequence[Pair]], Float32]
 _CHUNK = 2048

@@ -152,7 +152,7 @@ POOLING, DENSE, BIN = "1_Pooling/config.json", "2_Dense/config.json", "pytorch_m
 BROKEN = {
     "no config": (lambda f: (f / "config.json").unlink(), "config.json is missing"),
     "config is no json": (lambda f: (f / "config.json").write_text("{oops"), "config.json is broken json at line 1"),
-    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "config.json is no json object"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "config.json is not a json object"),
     "config is binary": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "config.json is no json file"),
     "config is empty": (lambda f: (f / "config.json").write_text(""), "config.json is broken json"),
     "bert": (lambda f: layouts.edited(f / "config.json", model_type="bert"), "model_type 'bert'; INSTRUCTOR is a T5"),

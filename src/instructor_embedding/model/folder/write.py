@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.names import file_tensors
+from instructor_embedding.errors import InputError, choose
+from instructor_embedding.model.config import T5Config
+from instructor_embedding.model.embedder import Embedder
+from instructor_embedding.model.folder.names import file_tensors
+from instructor_embedding.model.folder.tensors import SAFE, TORCH
+from instructor_embedding.model.lowbit_layers import stored
 from instructor_embedding.model.pooling import Dense
-from instructor_embedding.model.quantized import stored
-from instructor_embedding.model.t5 import T5Config
-from instructor_embedding.model.weights import SAFE, TORCH
 
 _MODULES = "modules.json"
 LAYOUTS = ("sentence-transformers", "legacy-1.0")
@@ -51,12 +51,12 @@ With sentence-transformers, one instruction a call:
 """
 
 
-def write(parts: Checkpoint, folder: Path, layout: str = LAYOUTS[0]) -> None:
+def write(model: Embedder, folder: Path, layout: str = LAYOUTS[0]) -> None:
     """Write a model to `folder`; a kill at any moment leaves one that is whole or that no reader takes for whole.
 
     Parameters
     ----------
-    parts : Checkpoint
+    model : Embedder
     folder : Path
         Created if missing; files of the same name are replaced, others are left alone.
     layout : str
@@ -68,18 +68,17 @@ def write(parts: Checkpoint, folder: Path, layout: str = LAYOUTS[0]) -> None:
     InputError
         The layout is unknown or cannot hold quantized weights, `folder` is a file, or layers were replaced by others.
     """
-    if layout not in LAYOUTS:
-        raise InputError(f"layout={layout!r} is unknown{nearest(str(layout), LAYOUTS)}; known: {', '.join(LAYOUTS)}")
+    choose("layout", layout, LAYOUTS)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; pass a folder to save to")
     try:
-        state, dense = stored(parts.encoder), [stored(layer) for layer in parts.head.dense_layers()]
+        state, dense = stored(model.encoder), [stored(layer) for layer in model.head.dense_layers()]
     except ValueError as error:
         raise InputError(
             f"a layer of this model was replaced by a quantized one that no file can hold: {error}; "
             "quantize linear layers alone, with dtype=torch.qint8"
         ) from None
-    tensors = [file_tensors(state, parts.encoder.config.num_layers), *dense]
+    tensors = [file_tensors(state, model.encoder.config.num_layers), *dense]
     if layout == "legacy-1.0" and any(name.endswith("_scale") for part in tensors for name in part):
         raise InputError(
             "layout='legacy-1.0' cannot hold quantized weights; save with layout='sentence-transformers', "
@@ -87,7 +86,7 @@ def write(parts: Checkpoint, folder: Path, layout: str = LAYOUTS[0]) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as scratch:
-        _write_all(parts, tensors, Path(scratch), layout, folder.resolve().name)
+        _write_all(model, tensors, Path(scratch), layout, folder.resolve().name)
         # without modules.json a folder with modules does not load: it goes first and comes last, so that a kill in
         # between leaves no mixture of old and new weights that looks whole
         (folder / _MODULES).unlink(missing_ok=True)
@@ -109,8 +108,8 @@ def _remove_other_weights(folder: Path, layout: str) -> None:
             (home / name).unlink(missing_ok=True)
 
 
-def _write_all(parts: Checkpoint, tensors: list[dict[str, Tensor]], folder: Path, layout: str, name: str) -> None:
-    config, head, legacy = parts.encoder.config, parts.head, layout == "legacy-1.0"
+def _write_all(model: Embedder, tensors: list[dict[str, Tensor]], folder: Path, layout: str, name: str) -> None:
+    config, head, legacy = model.encoder.config, model.head, layout == "legacy-1.0"
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
     modules += [(f"{2 + index}_Dense", "Dense") for index in range(len(head.dense))]
     if head.normalize:
@@ -121,22 +120,22 @@ def _write_all(parts: Checkpoint, tensors: list[dict[str, Tensor]], folder: Path
     ]
     for path, _ in modules:
         (folder / path).mkdir(exist_ok=True)
-    dtype = parts.encoder.dtype
+    dtype = model.encoder.dtype
     _json(folder / _MODULES, entries)
     _json(folder / "config.json", _config(config, dtype) | _quantization(tensors[0]))
-    _json(folder / "sentence_bert_config.json", _limits(parts))
+    _json(folder / "sentence_bert_config.json", _limits(model))
     _json(folder / "config_sentence_transformers.json", {"prompts": {}, "similarity_fn_name": "cosine"})
     _json(folder / "1_Pooling" / "config.json", _pooling(config.d_model, legacy))
     _tensors(folder, layout, tensors[0])
     dimension = config.d_model
     for index, dense in enumerate(head.dense_layers()):
         dimension = _dense(folder / f"{2 + index}_Dense", layout, dense, tensors[1 + index])
-    _tokenizer(folder, parts, legacy)
+    _tokenizer(folder, model, legacy)
     (folder / "README.md").write_text(_CARD.format(name=name, dimension=dimension), encoding="utf-8")
 
 
-def _limits(parts: Checkpoint) -> dict[str, Any]:
-    return {"max_seq_length": parts.tokens.max_length, "do_lower_case": parts.tokens.lower}
+def _limits(model: Embedder) -> dict[str, Any]:
+    return {"max_seq_length": model.tokens.max_length, "do_lower_case": model.tokens.lower}
 
 
 def _pooling(width: int, legacy: bool) -> dict[str, Any]:
@@ -195,14 +194,14 @@ def _config(config: T5Config, dtype: torch.dtype) -> dict[str, Any]:
     }
 
 
-def _tokenizer(folder: Path, parts: Checkpoint, legacy: bool) -> None:
-    tokenizer, config = parts.tokens.tokenizer, parts.encoder.config
+def _tokenizer(folder: Path, model: Embedder, legacy: bool) -> None:
+    tokenizer, config = model.tokens.tokenizer, model.encoder.config
     content = json.loads(tokenizer.to_str())
     _json(folder / "tokenizer.json", _older(content) if legacy else content)
     # the generic class reads tokenizer.json as it is; T5's own classes would build another normalizer
     settings: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": parts.tokens.max_length,
+        "model_max_length": model.tokens.max_length,
         "model_input_names": ["input_ids", "attention_mask"],
         "eos_token": tokenizer.id_to_token(config.eos_token_id),
         "pad_token": tokenizer.id_to_token(config.pad_token_id),

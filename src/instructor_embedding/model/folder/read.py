@@ -7,7 +7,6 @@ never from its name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,19 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from instructor_embedding.errors import CheckpointError
-from instructor_embedding.model import pooling, t5, weights
-from instructor_embedding.model.names import encoder_tensors
-from instructor_embedding.model.quantized import put
+from instructor_embedding.model import pooling, t5
+from instructor_embedding.model.config import T5Config, config_of, size_of
+from instructor_embedding.model.embedder import Embedder
+from instructor_embedding.model.folder import tensors as files
+from instructor_embedding.model.folder.names import encoder_tensors
+from instructor_embedding.model.lowbit_layers import put
 from instructor_embedding.model.tokens import TextTokenizer
 
-MODEL_TYPES = ("t5", "mt5")
 _ROLES = ("Transformer", "Pooling", "Dense", "Normalize")
 _POOLING_PREFIX = "pooling_mode_"
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """The parts of a model, read from one folder."""
-
-    encoder: t5.T5Encoder
-    head: pooling.Head
-    tokens: TextTokenizer
-
-
-def read(folder: Path) -> Checkpoint:
+def read(folder: Path) -> Embedder:
     """Read the model in `folder`; its weights are memory-mapped where the format allows it.
 
     Raises
@@ -50,7 +42,7 @@ def read(folder: Path) -> Checkpoint:
     encoder = _encoder(home)
     head = _head(folder, modules[1:], encoder.config.d_model)
     tokens = _tokens(home, encoder.config)
-    return Checkpoint(encoder.eval(), head.eval(), tokens)
+    return Embedder(encoder, head, tokens).eval()
 
 
 def _modules(folder: Path) -> list[tuple[str, str]]:
@@ -60,7 +52,7 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
         if any(folder.glob("*_Dense")) or any(folder.glob("*_Pooling")):
             raise CheckpointError(f"{path} is missing although {folder} holds folders of modules; copy it again")
         return [("Transformer", ""), ("Pooling", ""), ("Normalize", "")]
-    content = weights.read_json(path)
+    content = files.read_json(path)
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise CheckpointError(f"{path} is no list of modules")
     modules = [_role(entry, path) for entry in sorted(content, key=lambda entry: int(entry.get("idx", 0)))]
@@ -87,63 +79,13 @@ def _role(entry: dict[str, Any], path: Path) -> tuple[str, str]:
 
 
 def _encoder(home: Path) -> t5.T5Encoder:
-    config = read_config(home / "config.json")
+    path = home / "config.json"
+    config = config_of(files.read_json(path), path)
     with torch.device("meta"):
         encoder = t5.T5Encoder(config)
-    tensors, path = weights.read(home)
+    tensors, path = files.read(home)
     _assign(encoder, encoder_tensors(tensors, config.num_layers, path), path)
     return encoder
-
-
-def read_config(path: Path) -> t5.T5Config:
-    """Read a transformers ``config.json`` of a T5 model; see `read` for the errors."""
-    raw = weights.read_json(path)
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} is no json object")
-    kind = raw.get("model_type")
-    if kind not in MODEL_TYPES:
-        raise CheckpointError(f"{path} has model_type {kind!r}; INSTRUCTOR is a T5 encoder: {', '.join(MODEL_TYPES)}")
-    config = t5.T5Config(
-        vocab_size=_size(raw, "vocab_size", path),
-        d_model=_size(raw, "d_model", path),
-        d_kv=_size(raw, "d_kv", path),
-        d_ff=_size(raw, "d_ff", path),
-        num_layers=_size(raw, "num_layers", path),
-        num_heads=_size(raw, "num_heads", path),
-    )
-    projection = str(raw.get("feed_forward_proj", "relu"))
-    gate, _, activation = projection.rpartition("-")
-    activation = "gelu_new" if projection == "gated-gelu" else activation
-    if activation not in t5.ACTIVATIONS or gate not in ("", "gated"):
-        known = ", ".join(("gated-gelu", *t5.ACTIVATIONS))
-        raise CheckpointError(f"{path} has feed_forward_proj {projection!r}; known: {known}")
-    options = {
-        name: type(getattr(config, name))(_number(raw, name, getattr(config, name), path))
-        for name in (
-            "relative_attention_num_buckets",
-            "relative_attention_max_distance",
-            "layer_norm_epsilon",
-            "dropout_rate",
-            "pad_token_id",
-            "eos_token_id",
-        )
-    }
-    return replace(config, activation=activation, gated=gate == "gated", **options)
-
-
-def _size(raw: dict[str, Any], name: str, path: Path) -> int:
-    value = raw.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise CheckpointError(f"{path} has {name} {value!r}; it must be a whole number of at least 1")
-    return value
-
-
-def _number(raw: dict[str, Any], name: str, default: float, path: Path) -> float:
-    value = raw.get(name)
-    value = default if value is None else value
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        raise CheckpointError(f"{path} has {name} {value!r}; it must be a number of at least 0")
-    return value
 
 
 def _head(folder: Path, modules: list[tuple[str, str]], width: int) -> pooling.Head:
@@ -159,7 +101,7 @@ def _head(folder: Path, modules: list[tuple[str, str]], width: int) -> pooling.H
 
 def _check_pooling(path: Path) -> None:
     """Accept the mean alone; ``word_embedding_dimension`` is stale in published models and not looked at."""
-    raw = weights.read_json(path)
+    raw = files.read_json(path)
     mode = raw.get("pooling_mode") if isinstance(raw, dict) else None
     modes = [mode] if isinstance(mode, str) else mode
     if modes is None and isinstance(raw, dict):
@@ -170,8 +112,8 @@ def _check_pooling(path: Path) -> None:
 
 def _dense(folder: Path, width: int) -> pooling.Dense:
     path = folder / "config.json"
-    raw = weights.read_json(path)
-    sizes = [_size(raw, name, path) for name in ("in_features", "out_features")]
+    raw = files.read_json(path)
+    sizes = [size_of(raw, name, path) for name in ("in_features", "out_features")]
     activation = str(raw.get("activation_function", "torch.nn.modules.linear.Identity"))
     if activation not in pooling.ACTIVATIONS:
         raise CheckpointError(f"{path} has activation_function {activation!r}; known: {', '.join(pooling.ACTIVATIONS)}")
@@ -179,7 +121,7 @@ def _dense(folder: Path, width: int) -> pooling.Dense:
         raise CheckpointError(f"{path} takes {sizes[0]} dimensions, but the module before it gives {width}")
     with torch.device("meta"):
         dense = pooling.Dense(sizes[0], sizes[1], bool(raw.get("bias", True)), activation)
-    tensors, file = weights.read(folder)
+    tensors, file = files.read(folder)
     _assign(dense, tensors, file)
     return dense
 
@@ -213,7 +155,7 @@ def _assign(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     module.load_state_dict(plain, assign=True, strict=False)
 
 
-def _tokens(home: Path, config: t5.T5Config) -> TextTokenizer:
+def _tokens(home: Path, config: T5Config) -> TextTokenizer:
     tokenizer = _tokenizer(home)
     size = tokenizer.get_vocab_size()
     if size > config.vocab_size:
@@ -250,5 +192,5 @@ def _tokenizer(home: Path) -> Tokenizer:
 
 
 def _optional_json(path: Path) -> dict[str, Any]:
-    content = weights.read_json(path) if path.exists() else {}
+    content = files.read_json(path) if path.exists() else {}
     return content if isinstance(content, dict) else {}

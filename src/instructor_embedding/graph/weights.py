@@ -7,16 +7,14 @@ know such weights and do not make floats of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.model.quantized import QuantizedEmbedding, int8_of, weight_of
-
-if TYPE_CHECKING:
-    from instructor_embedding.engine.graph import Graph
+from instructor_embedding.errors import choose
+from instructor_embedding.graph.builder import Graph
+from instructor_embedding.model.lowbit_layers import QuantizedEmbedding, int8_of, weight_of
 
 FORMS = ("float32", "float16", "bfloat16", "int8")
 _FLOAT = 1  # onnx.TensorProto.FLOAT
@@ -24,8 +22,7 @@ _FLOAT = 1  # onnx.TensorProto.FLOAT
 
 def check(form: str, known: tuple[str, ...] = FORMS) -> None:
     """Raise `InputError` where there is no such form."""
-    if form not in known:
-        raise InputError(f"weights={form!r} is unknown{nearest(str(form), known)}; known: {', '.join(known)}")
+    choose("weights", form, known)
 
 
 def linear(graph: Graph, x: str, layer: Any) -> str:

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from instructor_embedding.engine import native_library as native
-from instructor_embedding.model import weights
+from instructor_embedding.model import mapped
+from instructor_embedding.model.embedder import Embedder
+from instructor_embedding.model.lowbit_layers import QuantizedEmbedding, bits_of, int8_of, weight_of
 from instructor_embedding.model.packed import Float32, Packed
 from instructor_embedding.model.pooling import Head
-from instructor_embedding.model.quantized import QuantizedEmbedding, bits_of, int8_of, weight_of
 from instructor_embedding.model.t5 import Block, T5Encoder
 
 _KEPT = 64 << 20  # bytes of scratch memory that are kept between runs
@@ -27,24 +28,23 @@ _GATED = 16  # gates beside as many values
 _TILES = {native.BFLOAT16: "amx_bf16", native.INT8: "amx_int8"}  # products that oneDNN has faster instructions for
 
 
-class NativeCPU:
+class NativeBackend:
     """T5 with packed weights, compiled.
 
     Parameters
     ----------
-    encoder, head
-        Norms, embeddings and what the head has beside plain products are read from them at each run; the products'
-        weights are copied here.
-    dimension : int
-        Of a vector.
+    embedder : Embedder
     precision : str
         ``"exact"``: the dtype of the weights; ``"fast"``: bfloat16; ``"int8"``. `able` says whether it can be.
     """
 
-    def __init__(self, encoder: T5Encoder, head: Head, dimension: int, precision: str = "exact") -> None:
-        self.encoder = encoder
-        self.head = head
-        self.dimension = dimension
+    max_tokens: int | None = None
+    thread_safe = True
+
+    def __init__(self, embedder: Embedder, precision: str = "exact") -> None:
+        self.encoder = encoder = embedder.encoder
+        self.head = head = embedder.head
+        self.dimension = embedder.dimension
         self.kind = kind = _kind(encoder, precision)
         self._library = cast(ctypes.CDLL, native.library())
         self._held: list[Any] = []
@@ -67,7 +67,8 @@ class NativeCPU:
             self._layers = (native.Layer * config.num_layers)(*(self._layer(cast(Block, b)) for b in encoder.blocks))
             plain = plain_head(head)
             self._dense = (native.Weight * len(plain))(*(self._pack(native.FLOAT32, [layer]) for layer in plain))
-        weights.release([layer.weight for layer in plain])
+        packed = [tensor for block in encoder.blocks for tensor in (*block.parameters(), *block.buffers())]
+        mapped.release([*packed, *(layer.weight for layer in plain)])
         self._model.layer, self._model.head_weights, self._model.dense = self._layers, self._dense, len(plain)
 
     def run(self, batch: Packed) -> Float32:
@@ -97,6 +98,11 @@ class NativeCPU:
             self._scratch.append(scratch)
         del held
         return self._finished(vectors)
+
+    def close(self) -> None:
+        """Free the packed weights and scratch memory."""
+        self._held.clear()
+        self._scratch.clear()
 
     def _finished(self, vectors: Float32) -> Float32:
         if not self._dense:
@@ -170,7 +176,6 @@ class NativeCPU:
             self._pack(self.kind, up, gated=inner.gated),
             self._pack(self.kind, [inner.wo]),
         )
-        weights.release([*block.parameters(), *block.buffers()])
         return layer
 
     def _pack(self, kind: int, layers: list[Any], gated: bool = False) -> native.Weight:
@@ -196,7 +201,7 @@ class NativeCPU:
         return weight
 
 
-def able(encoder: T5Encoder, precision: str) -> bool:
+def supports(encoder: T5Encoder, precision: str) -> bool:
     """Say whether the compiled part is here and runs this encoder on this CPU, as fast as torch would."""
     kind = _kind(encoder, precision)
     if torch.cpu.get_capabilities().get(_TILES.get(kind, "")):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from instructor_embedding import CheckpointError
-from instructor_embedding.model import checkpoint, layout
+from instructor_embedding.model.folder import write as layout
+from instructor_embedding.model.folder.read import read
 from tests.golden.make_checkpoints import golden_model
 
 
@@ -47,7 +48,7 @@ def test_no_mixture_of_two_models_loads(tmp_path, monkeypatch, before, after):
             except Kill:
                 done = False
         try:
-            found = checkpoint.read(folder)
+            found = read(folder)
         except CheckpointError:
             states.add("refused")
         else:

@@ -6,36 +6,18 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from instructor_embedding.engine import graph, graph_weights
-from instructor_embedding.errors import InputError, nearest
+from instructor_embedding.errors import InputError, choose
 from instructor_embedding.extras import need
-from instructor_embedding.model.pooling import Head
-from instructor_embedding.model.t5 import T5Encoder
-from instructor_embedding.model.tokens import TextTokenizer
+from instructor_embedding.graph import t5
+from instructor_embedding.model.embedder import Embedder
 
 FILES = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
 WEIGHTS = {"onnx": ("float32", "float16", "bfloat16", "int8"), "openvino": ("float32", "float16", "int8")}
 
 
-class Parts(Protocol):
-    """What is exported: an `INSTRUCTOR`, or a `Checkpoint`."""
-
-    @property
-    def encoder(self) -> T5Encoder:
-        """The encoder."""
-
-    @property
-    def head(self) -> Head:
-        """What turns states into a vector."""
-
-    @property
-    def tokens(self) -> TextTokenizer:
-        """What turns texts into ids."""
-
-
-def export(model: Parts, folder: str | os.PathLike[str], library: str = "onnx", weights: str = "float32") -> Path:
+def export(model: Embedder, folder: str | os.PathLike[str], library: str = "onnx", weights: str = "float32") -> Path:
     """Write a model for a runtime that needs no torch: the whole graph, from token ids to normalized vectors.
 
     Use it to run a model where torch is too large; ``examples/without_torch.py`` shows how. Inputs are ``input_ids``
@@ -66,9 +48,8 @@ def export(model: Parts, folder: str | os.PathLike[str], library: str = "onnx", 
     MissingExtraError
         The library is not installed.
     """
-    if library not in FILES:
-        raise InputError(f"library={library!r} is unknown{nearest(str(library), FILES)}; known: {', '.join(FILES)}")
-    graph_weights.check(weights, WEIGHTS[library])
+    choose("library", library, FILES)
+    choose("weights", weights, WEIGHTS[library])
     home = Path(folder).expanduser()
     if home.exists() and not home.is_dir():
         raise InputError(f"{home} is a file; pass a folder to export to")
@@ -79,7 +60,7 @@ def export(model: Parts, folder: str | os.PathLike[str], library: str = "onnx", 
         draft = Path(scratch)
         # OpenVINO folds float16 of a graph back to float32, and makes its own from float32
         form = "float32" if openvino is not None and weights == "float16" else weights
-        graph.write(model.encoder, model.head, draft / FILES["onnx"], form)
+        t5.write(model, draft / FILES["onnx"], form)
         if openvino is not None:
             _convert(openvino, draft, half=weights == "float16")
         model.tokens.tokenizer.save(str(draft / "tokenizer.json"))

@@ -1,4 +1,4 @@
-"""Weights laid out once: exact in float32, near in bfloat16 and int8, and made again when weights change.
+"""Weights packed once: exact in float32, near in bfloat16 and int8, and made again when weights change.
 
 Everything here holds for the compiled engine and for the one of torch operators.
 """
@@ -12,14 +12,15 @@ import pytest
 import torch
 
 from instructor_embedding import INSTRUCTOR, InputError
-from instructor_embedding.engine import choice, encode, native_library, torch_cpu
-from instructor_embedding.engine.kernels import FloatKernel, Int8Kernel
-from instructor_embedding.engine.native_cpu import NativeCPU
-from instructor_embedding.engine.torch_backend import TorchBackend
-from instructor_embedding.engine.torch_cpu import TorchCPU
+from instructor_embedding.engine import native_library, pipeline
+from instructor_embedding.engine.backends import native, onednn
+from instructor_embedding.engine.backends.eager import EagerBackend
+from instructor_embedding.engine.backends.kernels import FloatKernel, Int8Kernel
+from instructor_embedding.engine.backends.native import NativeBackend
+from instructor_embedding.engine.backends.onednn import OneDNNBackend
 
 KINDS = ("relu", "gated", "wide")
-NEEDS = {"fast": torch_cpu.bfloat16_is_native(), "int8": torch.cpu._is_vnni_supported()}
+NEEDS = {"fast": onednn.bfloat16_is_native(), "int8": torch.cpu._is_vnni_supported()}
 LEAST = {"exact": 1 - 1e-6, "fast": 0.9995, "int8": 0.995}  # cosine, tiny models
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
@@ -29,11 +30,11 @@ pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason
 def engine(request, monkeypatch):
     """Run each test on both engines."""
     if request.param == "torch":
-        monkeypatch.setattr(choice, "able", lambda *_: False)
-        return TorchCPU
+        monkeypatch.setattr(native, "supports", lambda *_: False)
+        return OneDNNBackend
     if not native_library.able(native_library.FLOAT32):
         pytest.skip("the compiled engine is not here")
-    return NativeCPU
+    return NativeBackend
 
 
 def need(precision):
@@ -47,7 +48,7 @@ def test_equals_the_modules(kind, precision, folders, models, inputs, engine):
     need(precision)
     model = INSTRUCTOR(folders[kind], device="cpu", precision=precision)
     assert type(model.backend) is engine
-    plain = TorchBackend(models[kind].encoder, models[kind].head, models[kind].get_sentence_embedding_dimension())
+    plain = EagerBackend(models[kind])
     batch = model.tokens.pack(inputs["pairs"])
     expected, vectors = plain.run(batch), model.backend.run(batch)
     assert (vectors * expected).sum(1).min() > LEAST[precision]
@@ -71,7 +72,7 @@ def test_long_texts(folders):
     model = INSTRUCTOR(folders["relu"], device="cpu")
     model.max_seq_length = 1500
     texts = ["word " * 400, "word " * 2000, "short"]
-    plain = TorchBackend(model.encoder, model.head, 48)
+    plain = EagerBackend(model)
     batch = model.tokens.pack(encode_pairs(texts))
     assert batch.lengths.max() > 1024 > batch.lengths.min() > 0
     np.testing.assert_allclose(model.backend.run(batch), plain.run(batch), atol=1e-6)
@@ -91,15 +92,15 @@ def test_weights_changed_behind_the_back_are_seen(model):
 
 def test_products_have_few_numbers_of_rows(model, monkeypatch):
     """oneDNN keeps a kernel for each number of rows, which would fill memory."""
-    monkeypatch.setattr(choice, "able", lambda *_: False)
+    monkeypatch.setattr(native, "supports", lambda *_: False)
     rows = set()
-    product = FloatKernel.product
+    product = FloatKernel.multiply
 
     def counted(self, some, *arguments, **options):
         rows.add(len(some))
         return product(self, some, *arguments, **options)
 
-    monkeypatch.setattr(FloatKernel, "product", counted)
+    monkeypatch.setattr(FloatKernel, "multiply", counted)
     for count in range(1, 300):
         model.encode([" ".join(f"{number}" for number in range(count))], truncate="quiet")
     assert len(rows) < 60
@@ -118,7 +119,7 @@ def test_laid_out_once(model):
 def test_copies_leave_the_layout_behind(model):
     model.encode(["A text."])
     laid_out = len(pickle.dumps(model))
-    model._choice.drop()
+    model.runtime.refresh()
     assert len(pickle.dumps(model)) == laid_out
     assert copy.deepcopy(model).backend is not model.backend
 
@@ -140,7 +141,7 @@ def test_released_weights_can_be_read(folders, tmp_path):
 def test_precision_in_words(folders, monkeypatch):
     with pytest.raises(InputError, match=r"precision='int'.*did you mean 'int8'"):
         INSTRUCTOR(folders["relu"], precision="int")
-    monkeypatch.setattr(choice, "bfloat16_is_native", lambda: False)
+    monkeypatch.setattr(onednn, "bfloat16_is_native", lambda: False)
     with pytest.raises(InputError, match="needs a CPU that computes in bfloat16"):
         INSTRUCTOR(folders["relu"], precision="fast")
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
@@ -164,7 +165,9 @@ def test_int8_product_is_near(positive):
     x = x.relu() if positive else x
     scale = torch.rand(37, 1, generator=random) + 0.5
     kernel = Int8Kernel(torch.float32)
-    found, rest = kernel.product(kernel.rows(x.clone(), scale, positive), kernel.pack([SimpleNamespace(weight=weight)]))
+    found, rest = kernel.multiply(
+        kernel.rows(x.clone(), scale, positive), kernel.pack([SimpleNamespace(weight=weight)])
+    )
     expected = (x * scale) @ weight.T
     error = ((found * rest - expected).norm() / expected.norm()).item()
     assert 1e-4 < error < 0.012
@@ -179,7 +182,7 @@ def test_activations(activation):
     x, weight = torch.randn(9, 32, generator=random), torch.randn(16, 32, generator=random) / 6
     expected = ACTIVATIONS[activation](x @ weight.T)
     kernel = FloatKernel(torch.float32)
-    found, scale = kernel.product(kernel.rows(x.clone()), kernel.pack([SimpleNamespace(weight=weight)]), activation)
+    found, scale = kernel.multiply(kernel.rows(x.clone()), kernel.pack([SimpleNamespace(weight=weight)]), activation)
     assert scale is None
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
@@ -187,7 +190,7 @@ def test_activations(activation):
 def test_budget_does_not_change_vectors(model, inputs):
     batch = inputs["pairs"]
     parts = [
-        np.concatenate([part.vectors for part in encode.encode(batch, model.tokens, model.backend, budget)])
+        np.concatenate([part.vectors for part in pipeline.encode(batch, model.tokens, model.backend, budget)])
         for budget in (8, 1024, 100_000)
     ]
     for other in parts[1:]:

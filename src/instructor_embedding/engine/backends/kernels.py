@@ -1,7 +1,7 @@
-"""How a CPU multiplies: in float32, bfloat16 or int8, always by weights that oneDNN laid out once.
+"""Matrix multiplication on a CPU in float32, bfloat16 or int8, by weights that oneDNN prepacked.
 
-A value travels as ``(rows, scale)`` and means ``rows * scale``, with one scale a row, or None where there is nothing to
-scale. Every scale depends on its own row alone, so that a text's vector does not depend on the texts beside it.
+A value is passed as ``(rows, scale)`` and means ``rows * scale``, with one scale per row, or None where there is none.
+Every scale depends on its own row alone, so that a text's vector does not depend on its batch.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from instructor_embedding.model.quantized import int8_of, weight_of
+from instructor_embedding.model.lowbit_layers import int8_of, weight_of
 from instructor_embedding.model.t5 import ACTIVATIONS
 
-ROWS = 1024  # rows that weights are laid out for; other numbers of rows work as well
+ROWS = 1024  # rows that weights are prepacked for; other counts work as well
 
 # T5's activation: (name, algorithm) of oneDNN's post-operation
 _FUSED = {"relu": ("relu", ""), "gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "silu": ("swish", "")}
@@ -25,30 +25,30 @@ Value = tuple[Tensor, Tensor | None]
 
 
 class Kernel(Protocol):
-    """What multiplies rows by weights; `attention` is the dtype that it wants attention in."""
+    """Multiplies rows by weights; `attention` is the dtype in which attention is computed beside it."""
 
     attention: torch.dtype
 
     def pack(self, layers: list[Any]) -> Any:
-        """Lay out the weights (out, in) of linear layers, one above the other, for `product`."""
+        """Pack the weights (out, in) of linear layers, stacked, for `multiply`."""
         ...
 
     def rows(self, x: Tensor, scale: Tensor | None = None, positive: bool = False) -> Any:
-        """Turn a value (T, in) into what `product` takes; `x` may be overwritten.
+        """Convert a value (T, in) to the input of `multiply`; `x` may be overwritten.
 
-        `positive` says that no number is below zero.
+        `positive` promises that no element is below zero.
         """
         ...
 
-    def product(
+    def multiply(
         self, rows: Any, weight: Any, activation: str | None = None, dtype: torch.dtype = torch.float32
     ) -> Value:
-        """Return the product (T, out), the activation applied; `dtype` is a wish."""
+        """Return the matmul (T, out) with the activation applied; `dtype` is a hint."""
         ...
 
 
 class FloatKernel:
-    """Products in float32 or bfloat16."""
+    """Matmuls in float32 or bfloat16."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.attention = dtype
@@ -63,16 +63,16 @@ class FloatKernel:
         """Return the value in the dtype of the weights."""
         return (x if scale is None else x.mul_(scale)).to(self.attention)
 
-    def product(
+    def multiply(
         self, rows: Tensor, weight: Tensor, activation: str | None = None, dtype: torch.dtype = torch.float32
     ) -> Value:
-        """Return the product, in the dtype of the weights."""
+        """Return the matmul in the dtype of the weights."""
         name, algorithm = _FUSED[activation] if activation else ("none", "")
         return torch.ops.mkldnn._linear_pointwise(rows, weight, None, name, [], algorithm), None
 
 
 class Int8Weight(NamedTuple):
-    """A weight in int8: laid out by oneDNN, with one float32 scale and one int32 zero an output channel."""
+    """A weight in int8, prepacked by oneDNN, with one float32 scale and one int32 zero per output channel."""
 
     packed: Tensor
     scale: Tensor
@@ -88,7 +88,7 @@ class Int8Rows(NamedTuple):
 
 
 class Int8Kernel:
-    """Products in int8: weights with one scale a channel, rows with one scale each, found as they come.
+    """Matmuls in int8: a scale per channel of the weights and a scale per row, computed dynamically.
 
     Sums are exact in int32.
     """
@@ -97,14 +97,13 @@ class Int8Kernel:
         self.attention = attention
 
     def pack(self, layers: list[Any]) -> Int8Weight:
-        """Lay out weights in 8 bits: their own where they have them, else rounded."""
-        parts = [int8_of(layer) for layer in layers]
-        codes, scale = (torch.cat(each) for each in zip(*parts, strict=True))
+        """Prepack weights in 8 bits: their own codes where they have them, else rounded."""
+        codes, scale = (torch.cat(rows) for rows in zip(*map(int8_of, layers), strict=True))
         packed = torch.ops.onednn.qlinear_prepack(codes, [ROWS, codes.shape[1]])
         return Int8Weight(packed, scale, torch.zeros(len(scale), dtype=torch.int32))
 
     def rows(self, x: Tensor, scale: Tensor | None = None, positive: bool = False) -> Int8Rows:
-        """Round rows: numbers of both signs to -127..127 about 128, numbers of one sign to 0..255."""
+        """Round rows: values of both signs to -127..127 about 128, values of one sign to 0..255."""
         x = x.float()
         largest = (x if positive else x.abs()).amax(1, keepdim=True).clamp_(min=1e-30)
         codes = x.mul_(torch.div(_POSITIVE if positive else _BOTH, largest))
@@ -113,16 +112,16 @@ class Int8Kernel:
         shifted = codes.round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)  # adds 128; casts to uint8 are slow
         return Int8Rows(shifted, largest if scale is None else largest.mul_(scale), positive)
 
-    def product(
+    def multiply(
         self, rows: Int8Rows, weight: Int8Weight, activation: str | None = None, dtype: torch.dtype = torch.float32
     ) -> Value:
-        """Return the product in float32; ``relu`` leaves the scale of the rows for later."""
+        """Return the matmul in float32; ``relu`` leaves the scale of the rows for later."""
         relu = activation == "relu"
         step, zero = (1 / 255, 0) if rows.positive else (1 / 127, 128)
-        found: Tensor = torch.ops.onednn.qlinear_pointwise(
+        products: Tensor = torch.ops.onednn.qlinear_pointwise(
             rows.codes, step, zero, weight.packed, weight.scale, weight.zero,
             None, 1.0, 0, dtype, "relu" if relu else "none", [], "",
         )  # fmt: skip
         if activation is None or relu:
-            return found, rows.scale
-        return ACTIVATIONS[activation](found.mul_(rows.scale)), None
+            return products, rows.scale
+        return ACTIVATIONS[activation](products.mul_(rows.scale)), None

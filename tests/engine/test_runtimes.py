@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from instructor_embedding import INSTRUCTOR, InputError, MissingExtraError, as_pairs
-from instructor_embedding.engine import exported
-from instructor_embedding.engine.torch_cpu import bfloat16_is_native
+from instructor_embedding.engine.backends.onednn import bfloat16_is_native
+from instructor_embedding.graph.builder import feeds
+from instructor_embedding.graph.cache import graph_of
 
 pytest.importorskip("onnx", reason="onnx is not installed")
 LIBRARY = {"onnx": "onnxruntime", "openvino": "openvino"}
@@ -22,7 +23,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def copies(folders, tmp_path_factory):
-    """Copies of the golden checkpoints: graphs are written beside the weights."""
+    """Copies of the golden checkpoints."""
     home = tmp_path_factory.mktemp("exported")
     return {kind: shutil.copytree(folder, home / kind) for kind, folder in folders.items()}
 
@@ -51,24 +52,29 @@ def test_graph_is_kept_and_follows_the_weights(folders, tmp_path):
     INSTRUCTOR(folders["relu"], device="cpu").save(tmp_path / "model")
     model = INSTRUCTOR(tmp_path / "model", device="cpu", backend="onnx")
     before = model.encode(["A text."])
-    written = list((tmp_path / "model" / "onnx").glob("*.onnx"))
+    written = list((tmp_path / "cache" / "instructor_embedding" / "onnx").glob("*.onnx"))
     assert len(written) == 1
     stamp = written[0].stat().st_mtime_ns
     INSTRUCTOR(tmp_path / "model", device="cpu", backend="onnx").encode(["A text."])
     assert written[0].stat().st_mtime_ns == stamp
     model.encoder.embedding.weight.data.mul_(1.5)
     assert np.abs(model.encode(["A text."]) - before).max() > 1e-4
-    assert len(list((tmp_path / "model" / "onnx").glob("*.onnx"))) == 2
+    assert len(list((tmp_path / "cache" / "instructor_embedding" / "onnx").glob("*.onnx"))) == 2
     assert INSTRUCTOR(tmp_path / "model", device="cpu").encode(["A text."]) == pytest.approx(before, abs=1e-6)
 
 
-def test_a_folder_that_cannot_be_written(folders, tmp_path, monkeypatch):
-    pytest.importorskip("onnxruntime")
+@pytest.mark.parametrize("library", LIBRARY)
+def test_the_models_folder_is_left_alone_and_modes_are_usual(library, folders, tmp_path):
+    pytest.importorskip(LIBRARY[library])
     INSTRUCTOR(folders["relu"], device="cpu").save(tmp_path / "model")
-    (tmp_path / "model" / "onnx").write_text("a file in the way")
-    model = INSTRUCTOR(tmp_path / "model", device="cpu", backend="onnx")
+    before = sorted((tmp_path / "model").rglob("*"))
+    model = INSTRUCTOR(tmp_path / "model", device="cpu", backend=library)
     assert model.encode(["A text."]).shape == (1, 48)
-    assert len(list((tmp_path / "cache" / "instructor_embedding" / "onnx").glob("*.onnx"))) == 1
+    assert sorted((tmp_path / "model").rglob("*")) == before
+    (tmp_path / "usual").touch()
+    home = tmp_path / "cache" / "instructor_embedding" / "onnx"
+    assert sorted(file.suffix for file in home.iterdir()) == [".data", ".onnx"]
+    assert {file.stat().st_mode for file in home.iterdir()} == {(tmp_path / "usual").stat().st_mode}
 
 
 def test_auto_says_what_it_took(copies, models, caplog):
@@ -95,9 +101,9 @@ def test_runs_without_torch(copies, models, tmp_path):
     """The files stand alone: ONNX Runtime and numpy are enough."""
     pytest.importorskip("onnxruntime")
     model = models["relu"]
-    path = exported.graph_of(model.encoder, model.head, tmp_path)
+    path = graph_of(model)
     batch = model.tokens.pack(as_pairs(model_pairs()))
-    np.savez(tmp_path / "inputs.npz", **exported._inputs(batch))
+    np.savez(tmp_path / "inputs.npz", **feeds(batch))
     code = (
         "import sys, numpy as np, onnxruntime\n"
         f"inputs = dict(np.load({str(tmp_path / 'inputs.npz')!r}))\n"
