@@ -71,7 +71,7 @@ def test_the_checkpoint_tells_its_library(folders, tmp_path):
     assert library_of("instructor-mini") == library_of(str(folders["gated"])) == "instructor"
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     assert library_of(str(tmp_path)) == "sentence-transformers"
-    with pytest.raises(ModelNotFoundError, match="there is no folder './no/such'"):
+    with pytest.raises(ModelNotFoundError, match=r"there is no folder '\./no/such'"):
         library_of("./no/such")
     with pytest.raises(InputError, match="did you mean 'instructor'"):
         load("x", "instructer")

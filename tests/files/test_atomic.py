@@ -29,8 +29,7 @@ def test_an_error_keeps_what_was_there(tmp_path):
     (tmp_path / "a").write_bytes(b"old")
     (tmp_path / "a.part").write_bytes(b"the user's own")
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a") as file:
-        file.write(b"new")
-        _ = 1 / 0
+        file.write(b"x" * (1 // (file.write(b"new") - 3)))
     assert (tmp_path / "a").read_bytes() == b"old"
     assert (tmp_path / "a.part").read_bytes() == b"the user's own"
     assert left(tmp_path) == ["a", "a.part"]
@@ -102,9 +101,11 @@ def test_devices_and_descriptors(tmp_path, capfd):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_full_disks():
-    with pytest.raises(InputError, match="cannot write /dev/full: No space left on device"):
-        with replacing("/dev/full") as file:
-            file.write(b"x" * 10)
+    with (
+        pytest.raises(InputError, match="cannot write /dev/full: No space left on device"),
+        replacing("/dev/full") as f,
+    ):
+        f.write(b"x" * 10)
 
 
 def test_what_cannot_be_written(tmp_path):

@@ -104,14 +104,15 @@ def read_rows(
         The file is missing or corrupt, or a column is missing; the message names the file and the line.
     """
     name = os.fspath(path)
+    label = "stdin" if name == "-" else name
     select = [columns.text, columns.instruction or _INSTRUCTION, *columns.keep]
     for position, record in with_header(
         name, format=format, encoding=encoding, delimiter=delimiter, default=default, select=select
     ):
         if position[0] == "header":
-            _check_header(name, record, columns, format_of(name, format, default=default), delimiter)
+            _check_header(label, record, columns, format_of(name, format, default=default), delimiter)
             continue
-        yield _row(record, f"{name}, {position[0]} {position[1]}", position, columns, instruction)
+        yield _row(record, f"{label}, {position[0]} {position[1]}", position, columns, instruction)
 
 
 def _row(record: Any, where: str, position: Position, columns: Columns, instruction: str | None) -> Row:

@@ -154,6 +154,7 @@ def with_header(
         return
     mark = delimiter_of(delimiter, kind)
     with opened(name) as raw:
+        name = "stdin" if name == "-" else name
         file, skipped = as_utf8(raw, name, encoding)
         if kind == "txt":
             for number, line in text_lines(file, name, skipped):
