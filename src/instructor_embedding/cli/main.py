@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from instructor_embedding.version import __version__
 from instructor_embedding.cli import evaluate, export, instructions, medi
 from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.encode import encode
@@ -16,6 +15,7 @@ from instructor_embedding.cli.quantize import quantize
 from instructor_embedding.cli.similarity import similarity
 from instructor_embedding.cli.train import train
 from instructor_embedding.errors import InputError, InstructorError
+from instructor_embedding.version import __version__
 
 app = typer.Typer(
     name="instructor-embed",
