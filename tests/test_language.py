@@ -19,7 +19,21 @@ EXEMPT = {"LOG.md", "docs/cli.md", "tests/test_language.py"}
 
 # Packages whose text is not through the glossary yet. This tuple only shrinks.
 PENDING: tuple[str, ...] = (
-    "src/instructor_embedding/",
+    "src/instructor_embedding/bundled/",
+    "src/instructor_embedding/cli/",
+    "src/instructor_embedding/engine/",
+    "src/instructor_embedding/errors.py",
+    "src/instructor_embedding/evaluation/",
+    "src/instructor_embedding/extras.py",
+    "src/instructor_embedding/files/",
+    "src/instructor_embedding/graph/",
+    "src/instructor_embedding/instruction.py",
+    "src/instructor_embedding/instructor.py",
+    "src/instructor_embedding/__init__.py",
+    "src/instructor_embedding/medi/",
+    "src/instructor_embedding/model/",
+    "src/instructor_embedding/quantization/",
+    "src/instructor_embedding/training/",
     "src/InstructorEmbedding/",
     "benchmarks/",
     "docs/",
@@ -35,9 +49,10 @@ PENDING: tuple[str, ...] = (
     "constraints.txt",
 )
 
-NAMES = set(
-    "found told kept place places part parts held wanted able made each given one whole room rooms desk crew".split()
-)
+NAMES = {
+    *("found", "told", "kept", "place", "places", "part", "parts", "held", "wanted", "able", "made", "each", "given"),
+    *("one", "whole", "room", "rooms", "desk", "crew"),
+}
 C_NAMES = NAMES | {"turn", "turned", "soften", "narrow", "widen", "cut"}
 FIELDS = {"kept"}  # of Tokenized and Window: how many tokens of a truncated text remain
 
@@ -64,8 +79,8 @@ WORDS = [
     ),
     Word(r"broken(?! (?:pipe|link))", "corrupt, truncated, invalid"),
     Word(
-        r"(?:once|(?:one|two|three|four|\d+) [a-z]+|values?|vectors?) an? (?:row|text|batch|channel|layer|task|file|verb|"
-        r"page|line|token|column|call|query|step|source|model|worker|head|module|folder|format)",
+        r"(?:once|(?:one|two|three|four|\d+) [a-z]+|values?|vectors?) an? "
+        r"(?:row|text|batch|channel|layer|task|file|verb|page|line|token|column|call|query|step|source|model|worker|head|module|folder|format)",
         "per row, for each text",
     ),
     Word(r"(?<!as a )whole(?!-word)", "complete, entire, all of; 'whole number' is integer"),
@@ -97,7 +112,8 @@ WORDS = [
     Word(r"word for word", "verbatim, identical"),
     Word(r"without a word", "silently"),
     Word(
-        r"(?<!in )(?<!in its )(?<!in their )(?<!in-)(?<!take )(?<!takes )(?<!took )(?<!decimal )places?(?! (?:a|the|it|them|tensors|weights) )",
+        r"(?<!in )(?<!in its )(?<!in their )(?<!in-)(?<!take )(?<!takes )(?<!took )(?<!decimal )"
+        r"places?(?! (?:a|the|it|them|tensors|weights) )",
         "index, position, module",
     ),
     Word(r"nothing but", "only"),
