@@ -197,7 +197,7 @@ def test_bench(command, folders, tmp_path):
     done = command("bench", folders["relu"], "--texts", "20", "--words", "4", "--rounds", "1", model=False)
     assert done.code == 0, done.err
     assert "texts/s" in done.out
-    assert "of what this machine's products of these shapes reach" in done.out
+    assert "of what matmuls of these shapes reach on this machine" in done.out
     (tmp_path / "mine.txt").write_text("One text.\nAnother.\n")
     own = ("--input", tmp_path / "mine.txt", "-i", "Represent:", "--rounds", "1", "--json")
     facts = json.loads(command("bench", folders["relu"], *own, model=False).out)
