@@ -79,14 +79,14 @@ def test_encode_lines_from_stdin_to_stdout(command, models):
     assert [(row["instruction"], row["text"]) for row in rows] == [
         ("Represent it: ", text) for text in ("rye bread", "", "plum")
     ]
-    found = np.array([row["embedding"] for row in rows], np.float32)
-    np.testing.assert_array_equal(found, models["relu"].encode(["rye bread", "", "plum"], instruction="Represent it: "))
+    vectors = np.array([row["embedding"] for row in rows], np.float32)
+    np.testing.assert_array_equal(vectors, models["relu"].encode(["rye bread", "", "plum"], instruction="Represent it: "))
 
 
 def test_json_lines_may_be_texts_and_pairs(command, models):
     done = command("encode", "--input-format", "jsonl", stdin='"rye"\n["Represent it: ", "plum"]\n{"text": "x"}\n')
-    found = np.array([json.loads(line)["embedding"] for line in done.out.splitlines()], np.float32)
-    np.testing.assert_array_equal(found, models["relu"].encode(["rye", ["Represent it: ", "plum"], "x"]))
+    vectors = np.array([json.loads(line)["embedding"] for line in done.out.splitlines()], np.float32)
+    np.testing.assert_array_equal(vectors, models["relu"].encode(["rye", ["Represent it: ", "plum"], "x"]))
 
 
 def test_closing_line_as_json(command, tmp_path, models):
