@@ -80,14 +80,14 @@ def test_encode_lines_from_stdin_to_stdout(command, models):
     assert [(row["instruction"], row["text"]) for row in rows] == [
         ("Represent it: ", text) for text in ("rye bread", "", "plum")
     ]
-    found = np.array([row["embedding"] for row in rows], np.float32)
-    np.testing.assert_array_equal(found, models["relu"].encode(["rye bread", "", "plum"], instruction="Represent it: "))
+    vectors = np.array([row["embedding"] for row in rows], np.float32)
+    np.testing.assert_array_equal(vectors, models["relu"].encode(["rye bread", "", "plum"], instruction="Represent it: "))
 
 
 def test_json_lines_may_be_texts_and_pairs(command, models):
     done = command("encode", "--input-format", "jsonl", stdin='"rye"\n["Represent it: ", "plum"]\n{"text": "x"}\n')
-    found = np.array([json.loads(line)["embedding"] for line in done.out.splitlines()], np.float32)
-    np.testing.assert_array_equal(found, models["relu"].encode(["rye", ["Represent it: ", "plum"], "x"]))
+    vectors = np.array([json.loads(line)["embedding"] for line in done.out.splitlines()], np.float32)
+    np.testing.assert_array_equal(vectors, models["relu"].encode(["rye", ["Represent it: ", "plum"], "x"]))
 
 
 def test_closing_line_as_json(command, tmp_path, models):
@@ -198,7 +198,7 @@ def test_bench(command, folders, tmp_path):
     done = command("bench", folders["relu"], "--texts", "20", "--words", "4", "--rounds", "1", model=False)
     assert done.code == 0, done.err
     assert "texts/s" in done.out
-    assert "of what this machine's products of these shapes reach" in done.out
+    assert "of what matmuls of these shapes reach on this machine" in done.out
     (tmp_path / "mine.txt").write_text("One text.\nAnother.\n")
     own = ("--input", tmp_path / "mine.txt", "-i", "Represent:", "--rounds", "1", "--json")
     facts = json.loads(command("bench", folders["relu"], *own, model=False).out)
