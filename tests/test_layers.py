@@ -33,6 +33,7 @@ LAYERS = {
     "fingerprint": 1,
     "store": 1,
     "instruction": 0,
+    "namesake": 0,
     "errors": 0,
     "extras": 0,
     "version": 0,
@@ -54,7 +55,7 @@ SIDEWAYS = {
     ("training", "medi.batches"),
     ("training", "medi.triple"),
 }
-STANDARD_ONLY = ("instruction", "errors", "extras", "version")
+STANDARD_ONLY = ("instruction", "namesake", "errors", "extras", "version")
 # heavy libraries, and the only packages that may import them
 HEAVY = {
     "torch": ("model", "engine", "graph", "instructor", "training", "quantization", "evaluation"),
