@@ -1,12 +1,4 @@
-"""Weights in 8 or 4 bits with their scales, and the layers that hold them in the place of torch's.
-
-8 bits: ``codes`` int8 (rows, columns), ``scale`` float32 (rows,), one scale a row.
-4 bits: ``codes`` uint8 (rows, columns / 2), the first half of a row in the low bits, ``scale`` float16
-(rows, columns / 32), one scale for 32 neighbors in a row; a weight is ``(code - 8) * scale``.
-A table of embeddings also has ``columns`` float32 (2, columns), the mean and the deviation of each column, which are
-taken out before rounding: in trained models a few columns are ten times as large as the others.
-Files hold them as ``NAME.weight``, ``NAME.weight_scale`` and ``NAME.weight_columns``.
-"""
+"""Layers whose weights are in 8 or 4 bits, in the place of torch's; `lowbit` describes the formats."""
 
 from __future__ import annotations
 
@@ -18,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GROUP = 32  # weights that share a scale in 4 bits
+from instructor_embedding.model.lowbit import GROUP, check
+
 _ROWS = 4096  # rows that are rounded together, to bound memory
 _TRIED = torch.linspace(0.80, 1.10, 13)  # scales tried for a group, as parts of largest / 8
 
@@ -251,20 +244,11 @@ def put(module: nn.Module, name: str, codes: Tensor, scale: Tensor, columns: Ten
     parent_name, _, last = name.rpartition(".")
     parent = module.get_submodule(parent_name)
     old = getattr(parent, last)
-    rows, width = old.weight.shape
-    known = (
-        (torch.int8, (rows, width), torch.float32, (rows,)),
-        (torch.uint8, (rows, width // 2), torch.float16, (rows, width // GROUP)),
-    )
-    found = (codes.dtype, tuple(codes.shape), scale.dtype, tuple(scale.shape))
-    if found not in known:
-        raise ValueError("{} {} with scales {} {}".format(*found))
-    if not isinstance(old, nn.Embedding):
-        setattr(parent, last, QuantizedLinear(codes, scale, old.bias))
-    elif columns is None or columns.shape != (2, width) or columns.dtype != torch.float32:
-        raise ValueError("codes without the means and deviations of columns")
-    else:
+    check(tuple(old.weight.shape), codes, scale, columns, isinstance(old, nn.Embedding))
+    if columns is not None and isinstance(old, nn.Embedding):
         setattr(parent, last, QuantizedEmbedding(codes, scale, columns))
+    else:
+        setattr(parent, last, QuantizedLinear(codes, scale, old.bias))
 
 
 def quantized_layer(layer: Any, bits: int) -> QuantizedLinear | QuantizedEmbedding:

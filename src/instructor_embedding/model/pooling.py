@@ -8,16 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from instructor_embedding.model.folder.contents import ACTIVATIONS as NAMES
 from instructor_embedding.model.packed import Packed
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    f"torch.nn.modules.{module}.{kind.__name__}": kind
-    for module, kinds in {
-        "linear": (nn.Identity,),
-        "activation": (nn.Tanh, nn.ReLU, nn.GELU, nn.SiLU, nn.Sigmoid),
-    }.items()
-    for kind in kinds
-}
+ACTIVATIONS: dict[str, type[nn.Module]] = {name: getattr(nn, name.rpartition(".")[2]) for name in NAMES}
 
 
 class Dense(nn.Module):

@@ -18,7 +18,7 @@ from instructor_embedding.extras import need
 from instructor_embedding.instruction import Pair
 from instructor_embedding.instructor import INSTRUCTOR
 from instructor_embedding.model.config import MODEL_TYPES
-from instructor_embedding.model.folder.tensors import read_json
+from instructor_embedding.model.folder.json_file import read_json
 from instructor_embedding.model.packed import Float32
 
 Encode = Callable[[Sequence[Pair]], Float32]

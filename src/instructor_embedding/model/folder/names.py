@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-
-from torch import Tensor
+from typing import TypeVar
 
 from instructor_embedding.errors import CheckpointError
+from instructor_embedding.model.config import T5Config
+
+_Tensor = TypeVar("_Tensor")
 
 # (ours, theirs); {} is the layer
 _BLOCK = [
-    *((f"attention.{part}", f"layer.0.SelfAttention.{part}") for part in ("q", "k", "v", "o")),
+    *((f"attention.{name}", f"layer.0.SelfAttention.{name}") for name in ("q", "k", "v", "o")),
     ("attention_norm", "layer.0.layer_norm"),
-    *((f"feed_forward.{part}", f"layer.1.DenseReluDense.{part}") for part in ("wi", "wi_0", "wi_1", "wo")),
+    *((f"feed_forward.{name}", f"layer.1.DenseReluDense.{name}") for name in ("wi", "wi_0", "wi_1", "wo")),
     ("feed_forward_norm", "layer.1.layer_norm"),
 ]
 _REST = [
@@ -25,7 +28,24 @@ _EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight")
 _LAYER = re.compile(r"encoder\.block\.(\d+)\.")
 
 
-def encoder_tensors(tensors: dict[str, Tensor], num_layers: int, path: Path) -> dict[str, Tensor]:
+def expected_shapes(config: T5Config) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the name and shape of each weight of an encoder, the few outside the layers first."""
+    width, inner = config.d_model, config.num_heads * config.d_kv
+    yield "embedding.weight", (config.vocab_size, width)
+    yield "relative_bias.weight", (config.relative_attention_num_buckets, config.num_heads)
+    yield "final_norm.weight", (width,)
+    up = ("wi_0", "wi_1") if config.gated else ("wi",)
+    for layer in range(config.num_layers):
+        block = f"blocks.{layer}."
+        yield f"{block}attention_norm.weight", (width,)
+        yield from ((f"{block}attention.{name}.weight", (inner, width)) for name in ("q", "k", "v"))
+        yield f"{block}attention.o.weight", (width, inner)
+        yield f"{block}feed_forward_norm.weight", (width,)
+        yield from ((f"{block}feed_forward.{name}.weight", (config.d_ff, width)) for name in up)
+        yield f"{block}feed_forward.wo.weight", (width, config.d_ff)
+
+
+def encoder_tensors(tensors: dict[str, _Tensor], num_layers: int, path: Path) -> dict[str, _Tensor]:
     """Return the encoder's tensors under our names; a decoder in the file is left aside.
 
     Raises
@@ -41,13 +61,13 @@ def encoder_tensors(tensors: dict[str, Tensor], num_layers: int, path: Path) -> 
         )
     for name in _EMBEDDINGS:
         if name in tensors:
-            of_it = [each for each in tensors if each.startswith(name)]
-            tensors |= {each.replace(name, "shared.weight"): tensors[each] for each in of_it}
+            belonging = [key for key in tensors if key.startswith(name)]
+            tensors |= {key.replace(name, "shared.weight"): tensors[key] for key in belonging}
             break
     return {ours: tensors[theirs] for ours, theirs in _table(num_layers) if theirs in tensors}
 
 
-def file_tensors(tensors: dict[str, Tensor], num_layers: int) -> dict[str, Tensor]:
+def file_tensors(tensors: dict[str, _Tensor], num_layers: int) -> dict[str, _Tensor]:
     """Return the encoder's tensors under the names of transformers, to be written to a file."""
     return {theirs: tensors[ours] for ours, theirs in _table(num_layers) if ours in tensors}
 
@@ -59,10 +79,10 @@ def _table(num_layers: int) -> list[tuple[str, str]]:
         for ours, theirs in _BLOCK
     ]
     tensors = ("weight", "weight_scale", "weight_columns")  # the last two of weights in 8 or 4 bits
-    return [(f"{ours}.{each}", f"{theirs}.{each}") for ours, theirs in (*_REST, *blocks) for each in tensors]
+    return [(f"{ours}.{name}", f"{theirs}.{name}") for ours, theirs in (*_REST, *blocks) for name in tensors]
 
 
-def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _without_prefix(tensors: dict[str, _Tensor]) -> dict[str, _Tensor]:
     """Strip what wrappers put before the names, such as ``auto_model.`` or ``0.auto_model.``."""
     mark = "encoder.final_layer_norm.weight"
     prefix = next((name.removesuffix(mark) for name in tensors if name.endswith(mark)), "")
