@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from instructor_embedding.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from instructor_embedding.encoder import Encoder
     from instructor_embedding.engine.workers import Workers
     from instructor_embedding.errors import (
         CheckpointError,
@@ -38,6 +39,7 @@ _HOME = {
     "Pair": "instruction",
     "as_pairs": "instruction",
     "CheckpointError": "errors",
+    "Encoder": "encoder",
     "InputError": "errors",
     "InstructorError": "errors",
     "LanguageModelError": "errors",
@@ -60,6 +62,7 @@ _HOME = {
 __all__ = [
     "INSTRUCTOR",
     "CheckpointError",
+    "Encoder",
     "InputError",
     "Instruction",
     "InstructorError",

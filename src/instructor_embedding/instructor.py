@@ -248,13 +248,9 @@ class INSTRUCTOR(Embedder):
         >>> for vector in model.encode_stream(open("titles.txt"), instruction="Represent the title:"):  # doctest: +SKIP
         ...     store(vector)
         """
-        budget = pipeline.budget_of(batch_size)
-        if not isinstance(window, int) or window < 1:
-            raise InputError(f"window must be a whole number of at least 1, got {window!r}")
         self._prepare(None)
         pairs = iter_pairs(sentences, self._instruction(instruction))
-        windows = pipeline.encode(pairs, self.tokens, self.backend, budget, truncate, window)
-        return (row for window in windows for row in as_numpy(window.vectors))
+        return pipeline.stream(pairs, self.tokens, self.backend, batch_size, truncate, window)
 
     def count_tokens(self, sentences: Any, instruction: str | Instruction | None = None) -> Int32:
         """Count the tokens of each text, instruction and end mark included, before truncation.

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from instructor_embedding import INSTRUCTOR, InputError
-from instructor_embedding.engine import native_library, pipeline
+from instructor_embedding.engine import native_library, pipeline, runtime
 from instructor_embedding.engine.backends import native, onednn
 from instructor_embedding.engine.backends.eager import EagerBackend
 from instructor_embedding.engine.backends.kernels import FloatKernel, Int8Kernel
@@ -32,7 +32,7 @@ def engine(request, monkeypatch):
     if request.param == "torch":
         monkeypatch.setattr(native, "supports", lambda *_: False)
         return OneDNNBackend
-    if not native_library.able(native_library.FLOAT32):
+    if not native_library.supports(native_library.FLOAT32):
         pytest.skip("the compiled engine is not here")
     return NativeBackend
 
@@ -144,7 +144,7 @@ def test_precision_in_words(folders, monkeypatch):
     monkeypatch.setattr(onednn, "bfloat16_is_native", lambda: False)
     with pytest.raises(InputError, match="needs a CPU that computes in bfloat16"):
         INSTRUCTOR(folders["relu"], precision="fast")
-    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    monkeypatch.setattr(runtime, "int8_is_fast", lambda: False)
     with pytest.raises(InputError, match="needs a CPU with 8-bit products"):
         INSTRUCTOR(folders["relu"], precision="int8")
 

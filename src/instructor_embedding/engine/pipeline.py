@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from instructor_embedding.engine.backend import Backend, StatesBackend, Vectors
+from instructor_embedding.engine.backend import Backend, StatesBackend, Vectors, as_numpy
 from instructor_embedding.engine.plan import Order, plan
 from instructor_embedding.engine.truncation import Truncation
 from instructor_embedding.errors import InputError, VectorError
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Int32, Packed
+from instructor_embedding.model.packed import Float32, Int32, Packed
 from instructor_embedding.model.tokens import TextTokenizer
 
 WINDOW = 1024  # texts planned together
@@ -168,6 +168,24 @@ def encode(
             vectors = vectors[batch.index]
         yield Window(batch.pairs, vectors, batch.full, batch.kept)
         first += len(batch.pairs)
+
+
+def stream(
+    pairs: Iterable[Pair], tokens: TextTokenizer, backend: Backend, batch_size: Any, truncate: str, window: Any
+) -> Iterator[Float32]:
+    """Return an iterator of the vectors of pairs one by one, float32 of shape (dim,), after a check of arguments.
+
+    Raises
+    ------
+    InputError
+        ``batch_size`` or `window` is not an integer of at least 1, or the policy is unknown.
+    """
+    budget = budget_of(batch_size)
+    if not isinstance(window, int) or window < 1:
+        raise InputError(f"window must be a whole number of at least 1, got {window!r}")
+    Truncation(truncate, tokens.max_length)
+    windows = encode(pairs, tokens, backend, budget, truncate, window)
+    return (row for window in windows for row in as_numpy(window.vectors))
 
 
 def encode_states(

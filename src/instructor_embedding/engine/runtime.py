@@ -15,6 +15,7 @@ from instructor_embedding.engine.backends import native, onednn
 from instructor_embedding.engine.backends.eager import EagerBackend
 from instructor_embedding.engine.backends.onnx import OnnxBackend
 from instructor_embedding.engine.backends.openvino import OpenVINOBackend
+from instructor_embedding.engine.torch_weights import weights_of
 from instructor_embedding.errors import InputError, MissingExtraError, choose
 from instructor_embedding.graph import cache
 from instructor_embedding.model.embedder import Embedder
@@ -29,6 +30,7 @@ BACKENDS = {  # name: precisions
 }
 PRECISIONS = ("exact", "fast", "int8")
 _SAMPLE = 64  # elements of each weight that are compared
+_TILES = {"fast": "amx_bf16", "int8": "amx_int8"}  # matmuls that oneDNN has faster instructions for
 
 
 class Runtime:
@@ -63,7 +65,7 @@ class Runtime:
         if self.requested is not None:
             return self.requested
         quantized = any(isinstance(layer, QuantizedLinear) for layer in embedder.encoder.modules())
-        supported = self.name in ("torch", "auto") and _int8_is_fast() and _packable(embedder.encoder)
+        supported = self.name in ("torch", "auto") and int8_is_fast() and _packable(embedder.encoder)
         return "int8" if quantized and supported else "exact"
 
     def backend(self, embedder: Embedder) -> Backend:
@@ -104,8 +106,9 @@ class Runtime:
     def _make(self, name: str, embedder: Embedder) -> Backend:
         if name == "torch":
             precision = self.precision(embedder)
-            if native.supports(embedder.encoder, precision):
-                return native.NativeBackend(embedder, precision)
+            backend = compiled(embedder, precision)
+            if backend is not None:
+                return backend
             if onednn.supports(embedder.encoder, precision):
                 return onednn.OneDNNBackend(embedder, precision)
             return EagerBackend(embedder)
@@ -130,16 +133,28 @@ class Runtime:
         return fastest
 
 
-def _int8_is_fast() -> bool:
+def compiled(embedder: Embedder, precision: str) -> native.NativeBackend | None:
+    """Return the compiled engine's backend, or None where it is not here, or torch's operators are faster."""
+    if precision == "exact" and embedder.encoder.dtype == torch.bfloat16:
+        precision = "fast"
+    if torch.cpu.get_capabilities().get(_TILES.get(precision, "")):
+        return None
+    if not native.supports(embedder.encoder.config, precision):
+        return None
+    weights = weights_of(embedder)
+    return None if weights is None else native.NativeBackend(weights, precision, torch.get_num_threads)
+
+
+def int8_is_fast() -> bool:
     """Return whether this CPU computes in 8 bits, by the compiled engine or by oneDNN."""
-    return native_library.able(native_library.INT8) or bool(torch.cpu._is_vnni_supported())
+    return native_library.supports(native_library.INT8) or bool(torch.cpu._is_vnni_supported())
 
 
 def _refuse_slow(name: str, precision: str | None) -> None:
     """Refuse a precision that would be slower than the exact one here."""
     if precision == "fast" and not onednn.bfloat16_is_native():
         raise InputError("precision='fast' needs a CPU that computes in bfloat16 (avx512_bf16 or amx)")
-    if precision == "int8" and name != "onnx" and not _int8_is_fast():
+    if precision == "int8" and name != "onnx" and not int8_is_fast():
         raise InputError("precision='int8' needs a CPU with 8-bit products (avx512_vnni or amx) or the compiled engine")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,6 +17,7 @@ import torch
 
 from instructor_embedding.engine import pipeline
 from instructor_embedding.engine.backend import Backend, as_numpy
+from instructor_embedding.engine.backends.native import cores
 from instructor_embedding.engine.options import Truncate
 from instructor_embedding.engine.truncation import Truncation
 from instructor_embedding.errors import InputError, WorkerError
@@ -153,14 +153,6 @@ class Workers:
 
 
 _MODEL: Model | None = None  # of this worker process
-
-
-def cores() -> int:
-    """Return how many CPUs this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
 
 
 def _start(model: Model, devices: Queue[str], threads: int) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import ctypes
 import re
 from bisect import bisect_left
+from collections.abc import Iterable
 from pathlib import Path
-
-from torch import Tensor
 
 _MADV_DONTNEED = 4
 _MAPPING = re.compile(  # one mapping in /proc/self/smaps; file 0 is memory without a file
@@ -15,25 +14,26 @@ _MAPPING = re.compile(  # one mapping in /proc/self/smaps; file 0 is memory with
 )
 
 
-def release(tensors: list[Tensor]) -> None:
-    """Give back the memory of tensors that are mapped from a file and were never written to; Linux only.
+def release(addresses: Iterable[int]) -> None:
+    """Give back the memory of arrays that are mapped from a file and were never written to; Linux only.
 
-    Use it when a copy of them is at work: they stay readable, from the file.
+    Use it once, after packing all matrices of a model: they stay readable, from the file.
     """
     try:
         maps = Path("/proc/self/smaps").read_text(encoding="utf-8", errors="replace")
         libc = ctypes.CDLL(None)
     except OSError:
         return
-    places = sorted(tensor.data_ptr() for tensor in tensors)
-    for part in _MAPPING.finditer(maps):
-        start, end = int(part["start"], 16), int(part["end"], 16)
-        place = bisect_left(places, start)
-        if part["file"] != "0" and place < len(places) and places[place] < end and _clean(part["facts"]):
+    ordered = sorted(addresses)
+    for mapping in _MAPPING.finditer(maps):
+        start, end = int(mapping["start"], 16), int(mapping["end"], 16)
+        index = bisect_left(ordered, start)
+        inside = index < len(ordered) and ordered[index] < end
+        if mapping["file"] != "0" and inside and _is_clean(mapping["facts"]):
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
 
 
-def _clean(facts: str) -> bool:
-    """Say whether a mapping, in the words of smaps, holds no page of its own that its file does not have."""
+def _is_clean(facts: str) -> bool:
+    """Return whether a mapping of smaps has no dirty, anonymous or swapped page: none that differs from its file."""
     counts = dict(re.findall(r"^(\w+): +(\d+) kB$", facts, re.MULTILINE))
     return counts.get("Private_Dirty") == counts.get("Anonymous") == counts.get("Swap") == "0"

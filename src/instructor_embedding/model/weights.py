@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from instructor_embedding.model.config import T5Config
 from instructor_embedding.model.folder.arrays import Array
 
@@ -15,15 +17,25 @@ class DenseWeights:
 
     Parameters
     ----------
-    weight : floating-point of shape (out, in)
+    weight : array of shape (out, in)
+        Floating-point, or the codes of `lowbit`.
     bias : floating-point of shape (out,), optional
     activation : str
         Dotted name of torch's module, one of `pooling.ACTIVATIONS`.
+    scale : array, optional
+        Of codes, see `lowbit`.
     """
 
     weight: Array
     bias: Array | None
     activation: str
+    scale: Array | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Outputs and inputs."""
+        rows, columns = self.weight.shape
+        return rows, columns * (2 if self.scale is not None and self.weight.dtype == np.uint8 else 1)
 
 
 @dataclass(frozen=True)

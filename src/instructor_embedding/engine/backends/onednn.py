@@ -57,7 +57,9 @@ class OneDNNBackend:
             self.kernel = FloatKernel(dtype)
         with torch.inference_mode():
             self.layers = [self._pack(cast(Block, block)) for block in encoder.blocks]
-        mapped.release([tensor for block in encoder.blocks for tensor in (*block.parameters(), *block.buffers())])
+        mapped.release(
+            tensor.data_ptr() for block in encoder.blocks for tensor in (*block.parameters(), *block.buffers())
+        )
         self._bias = torch.empty(1, 0, 0, 0)
 
     def run(self, batch: Packed) -> Float32:

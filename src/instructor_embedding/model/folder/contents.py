@@ -127,7 +127,8 @@ def _dense(folder: Path, width: int) -> DenseWeights:
         shapes["linear.bias"] = (outputs,)
     stored, file = read_tensors(folder)
     tensors = _checked(stored, shapes, file)
-    return DenseWeights(tensors["linear.weight"], tensors.get("linear.bias"), activation)
+    bias, scale = tensors.get("linear.bias"), tensors.get("linear.weight_scale")
+    return DenseWeights(tensors["linear.weight"], bias, activation, scale)
 
 
 def _checked(tensors: dict[str, Array], shapes: dict[str, tuple[int, ...]], path: Path) -> dict[str, Array]:

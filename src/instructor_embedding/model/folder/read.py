@@ -27,12 +27,13 @@ def read(folder: Path) -> Embedder:
     with torch.device("meta"):
         encoder = t5.T5Encoder(weights.config)
         dense = [
-            pooling.Dense(layer.weight.shape[1], len(layer.weight), layer.bias is not None, layer.activation)
+            pooling.Dense(layer.shape[1], layer.shape[0], layer.bias is not None, layer.activation)
             for layer in weights.dense
         ]
     _assign(encoder, weights.tensors)
     for module, layer in zip(dense, weights.dense, strict=True):
-        _assign(module.linear, {"weight": layer.weight} | ({} if layer.bias is None else {"bias": layer.bias}))
+        tensors = {"linear.weight": layer.weight, "linear.weight_scale": layer.scale, "linear.bias": layer.bias}
+        _assign(module, {name: array for name, array in tensors.items() if array is not None})
     return Embedder(encoder, pooling.Head(dense, normalize=weights.normalize), tokens).eval()
 
 
