@@ -43,9 +43,11 @@ Precision = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 Truncate = Annotated[str, typer.Option(help="Texts longer than the model's limit: warn, error or quiet.")]
 Encoding = Annotated[
-    str | None, typer.Option(help="Character encoding of the input, such as latin-1.  [default: utf-8]")
+    str | None, typer.Option(help="Character encoding of the input, such as latin-1 or utf-16; default: utf-8.")
 ]
-Delimiter = Annotated[str | None, typer.Option(help="Column separator of a csv file, such as ';' or tab.")]
+Delimiter = Annotated[
+    str | None, typer.Option(help="Separator of the cells of csv and tsv, such as ';' or '\\t'; default: ',' and tab.")
+]
 
 
 def flag_name(name: str) -> str:
