@@ -70,7 +70,12 @@ def chosen_model(option: str | None, argument: str | None) -> str:
 
 
 def check(
-    *, dtype: str = "float32", backend: str = "torch", precision: str | None = None, truncate: str = "warn"
+    *,
+    dtype: str = "float32",
+    backend: str = "torch",
+    precision: str | None = None,
+    truncate: str = "warn",
+    batch_size: int = 1,
 ) -> None:
     """Check choices before anything is loaded.
 
@@ -83,6 +88,8 @@ def check(
     choose("--backend", backend, BACKENDS)
     choose("--precision", precision or "exact", PRECISIONS)
     choose("--truncate", truncate, TRUNCATE)
+    if batch_size < 1:
+        raise InputError(f"--batch-size must be at least 1, got {batch_size}")
 
 
 def text(value: str, name: str) -> str:
