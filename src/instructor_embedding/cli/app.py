@@ -13,6 +13,7 @@ from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
 from instructor_embedding.cli.options import flag_name
 from instructor_embedding.cli.quantize import quantize
+from instructor_embedding.cli.serve import serve
 from instructor_embedding.cli.similarity import similarity
 from instructor_embedding.cli.train import train
 from instructor_embedding.version import __version__
@@ -29,7 +30,7 @@ app = typer.Typer(
         "token_normalize_func": flag_name,
     },
 )
-for verb in (encode, similarity, info, bench, quantize, doctor):
+for verb in (encode, similarity, info, bench, quantize, serve, doctor):
     app.command()(verb)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(export.app, name="export")

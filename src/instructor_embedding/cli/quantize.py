@@ -88,14 +88,14 @@ def _compared(
         pairs = list(islice(read_pairs(data), _TEXTS))
         return check.compare(before, after, pairs), {}
     from instructor_embedding.evaluation import mteb
-    from instructor_embedding.evaluation.encoder import Encoder
+    from instructor_embedding.evaluation.cached_encoder import CachedEncoder
     from instructor_embedding.evaluation.instructions import Instructions
 
     models = [check.Remembering(before), check.Remembering(after)]
     scores: dict[str, tuple[float, float]] = {}
     for each in mteb.tasks_named(tasks, [], data):
         found = [
-            mteb.evaluate(Encoder(model, name, progress=True), [each], instructions=Instructions(model=name))
+            mteb.evaluate(CachedEncoder(model, name, progress=True), [each], instructions=Instructions(model=name))
             for model in models
         ]
         for old, new in zip(*found, strict=True):
