@@ -46,7 +46,7 @@ def mteb(
     query_instructions: Annotated[
         str,
         typer.Option(
-            help="In instruction-following tasks the instruction of each query goes to: instruction (after the task's), "
+            help="Where the instruction that a query brings along goes: instruction (after the task's), "
             "text (after the query, as mteb does), none."
         ),
     ] = "instruction",

@@ -13,7 +13,7 @@ from typing import Any
 from instructor_embedding.errors import InputError
 
 # parts of `config` that state how a run went and not what it was
-CIRCUMSTANCES = ("metrics", "seconds", "date", "cost", "size")
+CIRCUMSTANCES = ("metrics", "repeats", "seconds", "date", "cost", "size")
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,10 @@ class Score:
         Number of judged items: pairs, queries, texts.
     config : dict
         ``benchmark``, ``category``, ``model`` (name, fingerprint, how it was loaded), ``instructions`` (side to
-        string), ``sources`` (side to where the instruction is from), ``data``, ``settings``, ``versions``; and, as circumstances
-        that do not make it another score, ``metrics`` (further figures of the same run), ``seconds``, ``date``,
-        ``cost`` (texts encoded, texts per second, peak memory) and ``size`` (parameters and bytes of the model).
+        string), ``sources`` (side to where the instruction is from), ``data``, ``settings``, ``versions``; and, as
+        circumstances that do not make it another score, ``metrics`` (further figures of the same run), ``repeats``
+        (values of the repetitions that the figure is the mean of), ``seconds``, ``date``, ``cost`` (texts encoded,
+        texts per second, peak memory) and ``size`` (parameters and bytes of the model).
 
     Examples
     --------
