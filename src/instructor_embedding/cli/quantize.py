@@ -83,9 +83,9 @@ def _compared(
     from instructor_embedding.quantization import check
 
     if not Path(data).is_dir():
-        from instructor_embedding.cli.rows import Columns, read_pairs
+        from instructor_embedding.files.pairs import read_pairs
 
-        pairs = list(islice(read_pairs(data, None, Columns("text", "instruction"), None), _TEXTS))
+        pairs = list(islice(read_pairs(data), _TEXTS))
         return check.compare(before, after, pairs), {}
     from instructor_embedding.evaluation import mteb
     from instructor_embedding.evaluation.cached_encoder import CachedEncoder

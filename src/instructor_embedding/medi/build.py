@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.records import Reject, read_records, write_records
 from instructor_embedding.medi import encoders
 from instructor_embedding.medi.config import Config
 from instructor_embedding.medi.contamination import Texts
 from instructor_embedding.medi.encoders import Encoder
 from instructor_embedding.medi.part import Rules, parts
-from instructor_embedding.medi.records import Reject, read_records, write_records
 from instructor_embedding.medi.source import Source, digest
 from instructor_embedding.medi.triple import Triple, read, record_of, write
 from instructor_embedding.version import __version__
