@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.evaluation.appended import append, mend
+from instructor_embedding.files.records import read_records
 
 # parts of `config` that state how a run went and not what it was
 CIRCUMSTANCES = ("metrics", "repeats", "seconds", "date", "cost", "size")
@@ -111,7 +113,7 @@ class Results:
         self._path = Path(path) if path is not None else None
         known: list[Score] = []
         if self._path is not None and self._path.exists():
-            _drop_truncated_line(self._path)
+            mend(self._path)
             known = read(self._path)
         self._known = {score.key: score for score in known}
 
@@ -128,30 +130,8 @@ class Results:
             The file cannot be written.
         """
         self._known[score.key] = score
-        if self._path is None:
-            return
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(score), ensure_ascii=False, default=str) + "\n")
-        except OSError as error:
-            raise InputError(f"cannot write scores to {self._path}: {error.strerror}") from None
-
-
-def _drop_truncated_line(path: Path) -> None:
-    """Remove a last line without an end, which a process that was killed leaves."""
-    if not path.is_file():
-        return
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    if end < len(data):
-        try:
-            json.loads(data[end:])
-        except ValueError:
-            os.truncate(path, end)
-        else:
-            with path.open("ab") as file:
-                file.write(b"\n")
+        if self._path is not None:
+            append(self._path, asdict(score))
 
 
 def read(path: str | os.PathLike[str]) -> list[Score]:
@@ -163,17 +143,11 @@ def read(path: str | os.PathLike[str]) -> list[Score]:
         The file is missing, or a line is not a score; the message has the line's number.
     """
     scores: dict[tuple[str, str], Score] = {}
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for (_, number), record in read_records(path, format="jsonl"):
         try:
-            score = Score(**json.loads(line))
+            score = Score(**record)
             scores[score.key, score.metric] = score
-        except (json.JSONDecodeError, TypeError, AttributeError):
+        except (TypeError, AttributeError):
             raise InputError(
                 f"{path}, line {number} is not a score; a file of scores is what 'instructor-embed evaluate' writes"
             ) from None

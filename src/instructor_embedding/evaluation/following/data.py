@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from instructor_embedding import fingerprint
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.evaluation import candidates
 
@@ -51,17 +50,14 @@ class LabeledTexts:
     @property
     def digest(self) -> str:
         """A digest of texts and labels."""
-        digest = hashlib.sha256()
-        for column in (self.texts, *(self.labels[name] for name in sorted(self.labels))):
-            for value in column:
-                digest.update(value.encode("utf-8", "surrogatepass") + b"\0")
-        return "sha256:" + digest.hexdigest()[:16]
+        columns = [self.texts, *(self.labels[name] for name in sorted(self.labels))]
+        return fingerprint.of_texts(value for column in columns for value in column)
 
 
 def built_in() -> LabeledTexts:
     """Return the set that comes with the package: 144 texts, with topic, sentiment and form crossed."""
-    with files(__package__).joinpath("texts.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    with as_file(files(__package__).joinpath("texts.csv")) as path:
+        rows = candidates.read(path)
     return labeled(rows, ("topic", "sentiment", "form"), name=BUILT_IN, kind="sentence")
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from instructor_embedding.evaluation.vectors import unit
 from instructor_embedding.extras import need
-from instructor_embedding.model.packed import Float32
+from instructor_embedding.vectors import Float32, unit
 
 METRICS = ("linear", "nearest", "v_measure")
 _PURPOSE = "evaluation of instruction following"

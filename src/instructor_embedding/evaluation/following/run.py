@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from instructor_embedding.evaluation.cached_encoder import CachedEncoder, PairEncoder
+from instructor_embedding.encoders import PairEncoder
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.evaluation.cost import Clock
 from instructor_embedding.evaluation.following.data import LabeledTexts, instructions_for
 from instructor_embedding.evaluation.following.measure import METRICS, recovery, standard_error
@@ -100,8 +101,8 @@ def evaluate(
             for column, config in configs.items():
                 if known[column] is None:
                     measured = recovery(vectors, data.labels[column], splits=splits, seed=seed)
-                    known[column] = _score(_task(data, column), measured, config, clock)
-                    results.add(known[column])
+                    known[column] = score = _score(_task(data, column), measured, config, clock)
+                    results.add(score)
         scores += [score for score in known.values() if score is not None]
     return scores
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from instructor_embedding.encoders import PairEncoder
 from instructor_embedding.errors import InputError
-from instructor_embedding.evaluation.cached_encoder import CachedEncoder, PairEncoder
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.evaluation.cost import Clock
 from instructor_embedding.evaluation.instructions import Instructions
 from instructor_embedding.evaluation.mteb.instructed import InstructedEncoder, Settings
