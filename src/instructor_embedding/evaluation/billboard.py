@@ -158,9 +158,11 @@ def evaluate(
     """
     encoder = CachedEncoder.of(model)
     results = Results() if results is None else results
-    chosen = (instructions or Instructions(model=encoder.name)).choose(data.task, "TextEvaluation")
     source = {"path": data.task, "revision": data.digest}
-    config = encoder.config("Billboard", "TextEvaluation", {"text": chosen}, source, {"similarity": "max cosine"})
+    table = instructions or Instructions(model=encoder.name)
+    chosen = table.choose(data.task, "TextEvaluation")
+    settings = {"similarity": "max cosine"}
+    config = encoder.config("Billboard", "TextEvaluation", {"text": chosen}, source, settings, table.name)
     known = results.find(data.task, config)
     if known is not None:
         return known

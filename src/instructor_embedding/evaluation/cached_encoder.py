@@ -105,8 +105,12 @@ class CachedEncoder:
         chosen: Mapping[str, Chosen],
         data: Mapping[str, Any],
         settings: Mapping[str, Any],
+        table: str = "",
     ) -> dict[str, Any]:
-        """Return the `config` of a `Score` of this model; `chosen` is the instruction of each side."""
+        """Return the `config` of a `Score` of this model.
+
+        `chosen` is the instruction of each side, `table` the name of the `Instructions` that they were chosen from.
+        """
         return {
             "benchmark": benchmark,
             "category": category,
@@ -117,6 +121,7 @@ class CachedEncoder:
             "settings": dict(settings),
             "versions": versions(),
             "size": self.size,
+            "instructions_from": table,
         }
 
     def encode(self, pairs: Sequence[Pair], label: str = "encode") -> Float32:

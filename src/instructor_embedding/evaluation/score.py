@@ -15,7 +15,7 @@ from instructor_embedding.evaluation.appended import append, mend
 from instructor_embedding.files.records import read_records
 
 # parts of `config` that state how a run went and not what it was
-CIRCUMSTANCES = ("metrics", "repeats", "seconds", "date", "cost", "size")
+CIRCUMSTANCES = ("metrics", "repeats", "seconds", "date", "cost", "size", "instructions_from")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Score:
         string), ``sources`` (side to where the instruction is from), ``data``, ``settings``, ``versions``; and, as
         circumstances that do not make it another score, ``metrics`` (further figures of the same run), ``repeats``
         (values of the repetitions that the figure is the mean of), ``seconds``, ``date``, ``cost`` (texts encoded,
-        texts per second, peak memory) and ``size`` (parameters and bytes of the model).
+        texts per second, peak memory), ``size`` (parameters and bytes of the model) and ``instructions_from`` (the
+        table that a report groups by).
 
     Examples
     --------

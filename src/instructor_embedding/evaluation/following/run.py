@@ -132,7 +132,7 @@ def _config(
     }
     source = {"path": data.name, "revision": data.digest, "texts": len(data.texts)}
     chosen = {"text": Chosen(text, f"following ({condition.row})")}
-    return encoder.config(BENCHMARK, CATEGORY, chosen, source, settings)
+    return encoder.config(BENCHMARK, CATEGORY, chosen, source, settings, "following")
 
 
 def _score(task: str, measured: Any, config: dict[str, Any], clock: Clock) -> Score:

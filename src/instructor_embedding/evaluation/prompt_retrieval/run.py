@@ -69,7 +69,8 @@ def evaluate(
     """
     encoder = CachedEncoder.of(model)
     results = Results() if results is None else results
-    chosen = (instructions or Instructions(model=encoder.name)).choose(task, "PromptRetrieval")
+    table = instructions or Instructions(model=encoder.name)
+    chosen = table.choose(task, "PromptRetrieval")
     setup = tasks.task_named(task)
     pool, tests, digest = tasks.draw(setup, Path(data_dir), seed)
     tests = tests[:items]
@@ -83,7 +84,7 @@ def evaluate(
         "prompts": "own wording, 1",
     }
     data = {"path": task, "revision": digest, "examples": len(pool), "items": len(tests)}
-    config = encoder.config("PromptRetrieval", "PromptRetrieval", {"text": chosen}, data, settings)
+    config = encoder.config("PromptRetrieval", "PromptRetrieval", {"text": chosen}, data, settings, table.name)
     known = results.find(task, config)
     if known is not None:
         return known
