@@ -1,4 +1,4 @@
-"""The encoders that mine, by name."""
+"""The encoders of mining, by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Encoder(Protocol):
     """Anything that turns texts into vectors: this package's models, sentence-transformers, or `BM25`."""
 
     def encode(self, texts: Sequence[str]) -> Any:
-        """Return vectors of shape (n, dim), of any length."""
+        """Return vectors of shape (n, dim), of any norm."""
         ...
 
 
@@ -38,7 +38,7 @@ def named(name: str) -> Encoder:
     Raises
     ------
     CheckpointError
-        There is no such model, or it is of another kind.
+        There is no such model, or it is of another type.
     MissingExtraError
         The library that it needs is not installed.
     """
@@ -49,15 +49,15 @@ def named(name: str) -> Encoder:
         return _Model(name, library.SentenceTransformer(name.removeprefix(_OTHER)).encode)
     from instructor_embedding.instructor import INSTRUCTOR
 
-    # mining looks at the start of long texts, and says so in the docs
+    # mining uses the beginning of long texts, as docs/medi.md says
     return _Model(name, partial(INSTRUCTOR(name).encode, truncate="quiet"))
 
 
 def identity(encoder: Encoder) -> str:
-    """Return the name of an encoder and what tells it from others of its name: its vectors of two texts, hashed."""
+    """Return the name of an encoder and a hash of its vectors of two texts, which differs between weights."""
     if isinstance(encoder, BM25):
         return f"{encoder.name} (bm25s {need('bm25s', 'mining without an encoder').__version__})"
     vectors = np.asarray(mine.unit(encoder.encode(_PROBE)))
-    # rounded, so that another number of threads makes no difference
-    mark = sha256((np.round(vectors, 2) + 0.0).tobytes()).hexdigest()[:12]
-    return f"{getattr(encoder, 'name', type(encoder).__name__)} ({mark})"
+    # rounded, so that the number of threads makes no difference
+    digest = sha256((np.round(vectors, 2) + 0.0).tobytes()).hexdigest()[:12]
+    return f"{getattr(encoder, 'name', type(encoder).__name__)} ({digest})"

@@ -1,4 +1,4 @@
-"""Files in SQuAD's form: a question and the paragraph that holds its answer."""
+"""SQuAD's form: a question and the paragraph that contains its answer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator
     ----------
     path : path
         One json object ``{"data": [{"paragraphs": [{"context": ..., "qas": [...]}]}]}``, plain or compressed; it is
-        held in memory.
+        read into memory.
     reject : callable, optional
-        Takes questions that are no text, as a `Reject`; without it they are errors.
+        Receives questions without text, as a `Reject`; without it they are errors.
 
     Raises
     ------
