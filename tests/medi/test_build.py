@@ -13,10 +13,10 @@ from instructor_embedding.cli.main import main
 from instructor_embedding.medi import super_ni
 from instructor_embedding.medi.build import build
 from instructor_embedding.medi.check import check
+from instructor_embedding.medi.compose import mined_relations
 from instructor_embedding.medi.config import Config, Selection
 from instructor_embedding.medi.contamination import Texts
 from instructor_embedding.medi.lexical import BM25
-from instructor_embedding.medi.compose import mined_relations
 from instructor_embedding.medi.triple import read
 from tests.conftest import SHARED
 

@@ -7,9 +7,9 @@ import pytest
 
 from instructor_embedding import InputError
 from instructor_embedding.medi import kilt, medmcqa, pairs, squad, super_ni
-from instructor_embedding.medi.wording import KINDS, KNOWN, WORDINGS, Facts, known, of_task, sides
 from instructor_embedding.medi.relation import Relation
 from instructor_embedding.medi.source import sources
+from instructor_embedding.medi.wording import KINDS, KNOWN, WORDINGS, Facts, known, of_task, sides
 
 
 def lines(path, *records):
@@ -269,7 +269,11 @@ def test_scored_pairs_match_from_four_fifths_of_the_scale(scale, scores, tmp_pat
 
 def test_an_objective_replaces_the_wordings():
     facts = Facts("law", "question", "clause", "question answering", "retrieving the clause that answers it")
-    assert sides(facts, 0) == sides(facts, 2) == (
-        "Represent the law question for retrieving the clause that answers it: ",
-        "Represent the law clause for retrieval: ",
+    assert (
+        sides(facts, 0)
+        == sides(facts, 2)
+        == (
+            "Represent the law question for retrieving the clause that answers it: ",
+            "Represent the law clause for retrieval: ",
+        )
     )

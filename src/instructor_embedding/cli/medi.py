@@ -188,8 +188,11 @@ def _facts(text_types: list[str], domain: str, objective: str, kind: str | None)
 
 
 def _show(summary: Summary, examples: int) -> None:
-    typer.echo(f"{summary.triples:,} triples of {len(summary.tasks):,} tasks, {len(summary.instructions):,} instructions")
-    typer.echo(f"{summary.duplicate_triples:,} triples are duplicates, {summary.repeated_queries:,} queries repeat one of their task")
+    typer.echo(
+        f"{summary.triples:,} triples of {len(summary.tasks):,} tasks, {len(summary.instructions):,} instructions"
+    )
+    duplicates, repeated = summary.duplicate_triples, summary.repeated_queries
+    typer.echo(f"{duplicates:,} triples are duplicates, {repeated:,} queries repeat one of their task")
     typer.echo("\nwords  " + "".join(f"{f'<= {2**n}':>10}" for n in range(0, 14, 2)) + f"{'more':>10}")
     for side, counts in summary.lengths.items():
         paired = [sum(counts[max(0, edge - 1) : edge + 1]) for edge in range(0, 14, 2)]

@@ -158,9 +158,7 @@ def _typed(form: Any, table: dict[str, Any], home: Path, where: str) -> dict[str
 def with_options(config: Config, limit: int | None, skip: tuple[str, ...], **options: Any) -> Config:
     """Return the config with the options of a command line, which replace its own fields; None is not an option."""
     selections = tuple(
-        replace(
-            selection, limit=selection.limit if limit is None else limit, skip=selection.skip + skip
-        )
+        replace(selection, limit=selection.limit if limit is None else limit, skip=selection.skip + skip)
         for selection in config.sources
     )
     return replace(config, sources=selections, **{name: value for name, value in options.items() if value is not None})

@@ -3,8 +3,8 @@
 Records as published: ``id``, ``input``, ``output``: a list of ``{"answer": ..., "provenance": [{"wikipedia_id",
 "title", "start_paragraph_id", "end_paragraph_id", "section", ...}]}``. The passages' texts are in KILT's knowledge
 source, a file ``kilt_knowledgesource.json`` (json lines: ``wikipedia_id``, ``wikipedia_title``, ``text``: a list of
-paragraphs), which is read if it is in the folder of the task's file. Otherwise a passage is the record's own ``text`` or
-``meta.evidence_span``, or the title of the page with that of the section.
+paragraphs), which is read if it is in the folder of the task's file. Otherwise a passage is the record's own ``text``
+or ``meta.evidence_span``, or the title of the page with that of the section.
 """
 
 from __future__ import annotations

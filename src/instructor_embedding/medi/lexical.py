@@ -59,7 +59,7 @@ class BM25:
         return _counts(words.ids[count:], width), sparse.csc_matrix(columns, shape=(count, width)).tocsr()
 
     def encode(self, texts: Sequence[str]) -> Any:
-        """Return a scipy sparse matrix of weights, float32 of shape (n, words); a text without words is a row of zeros."""
+        """Return a scipy sparse matrix of weights, float32 of shape (n, words); of a text without words all 0."""
         return self.relate([], texts)[1]
 
 

@@ -65,8 +65,8 @@ def remine(
     negatives: dict[int, str] = {}
     for rows in _pools(file, pool):
         triples = [file[int(row)] for row in rows]
-        relations = _relations(triples)
-        for row, triple, text in zip(rows.tolist(), triples, hard_negatives(relations, encoder, same=same, guard=guard)):
+        texts = hard_negatives(_relations(triples), encoder, same=same, guard=guard)
+        for row, triple, text in zip(rows.tolist(), triples, texts, strict=True):
             counts.without_candidate += not text
             if text and text != triple.neg.text:
                 negatives[row] = text

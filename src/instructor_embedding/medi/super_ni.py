@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.medi.wording import Facts, of_task
 from instructor_embedding.medi.records import RecordError, Reject, read_records
+from instructor_embedding.medi.wording import Facts, of_task
 
 _LABELS = 30  # a task with more distinct outputs is not a classification
 
