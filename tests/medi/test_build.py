@@ -195,6 +195,17 @@ def test_skipping(folder, tmp_path):
         build(config(folder, tmp_path / "nowhere" / "out.jsonl"))
 
 
+def test_licences_select_files_and_tasks(folder, tmp_path):
+    """A task counts by its own licence, not by that of the file; what states none is left out."""
+    path = folder / "super_ni" / "tasks.jsonl"
+    task = json.loads(path.read_text())
+    other = {**task, "task_name": "task2_other", "Instance License": ["CC BY-NC 4.0"]}
+    path.write_text(json.dumps({**task, "Instance License": ["CC BY 4.0"]}) + "\n" + json.dumps(other))
+    selection = Selection(folder, licences=("cc0*", "CC BY [0-9]*"))
+    build(Config((selection,), tmp_path / "out.jsonl"))
+    assert {triple.task_name for triple in read(tmp_path / "out.jsonl")} == {"qa", "task1_topic_classification"}
+
+
 @pytest.fixture
 def run(monkeypatch, capfd):
     def run(*arguments):

@@ -19,6 +19,7 @@ pool = 100
 folder = "train"
 only = ["pairs/*"]
 skip = ["pairs/w*", "task1_x"]
+licences = ["CC0*"]
 limit = 50
 
 [[sources]]
@@ -33,7 +34,7 @@ def saved(tmp_path, text):
 
 
 def test_every_field(tmp_path):
-    first = Selection(tmp_path / "train", ("pairs/*",), ("pairs/w*", "task1_x"), 50)
+    first = Selection(tmp_path / "train", ("pairs/*",), ("pairs/w*", "task1_x"), ("CC0*",), 50)
     second = Selection(Path("/more"), encoder="sentence-transformers:some")
     expected = Config((first, second), tmp_path / "out/medi.jsonl", (tmp_path / "eval",), "bm25", 3, 2, 100)
     assert read_config(saved(tmp_path, GOOD)) == expected

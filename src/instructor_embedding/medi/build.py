@@ -183,7 +183,7 @@ def _jobs(config: Config, encoder: Encoder | None, against: str, rejecting: bool
             model = encoders.named(name)
             loaded[name] = (model, encoders.identity(model))
         miner, identity = loaded[name]
-        rules = Rules(config.seed, selection.limit, config.pool, config.wordings, selection.skip)
+        rules = Rules(config.seed, selection.limit, config.pool, config.wordings, selection.skip, selection.licences)
         for source in selection.sources():
             if (source.path.resolve(), source.name) in seen:
                 raise InputError(f"{source.path} is selected twice; use only and skip to select it once")

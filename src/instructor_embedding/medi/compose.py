@@ -19,7 +19,7 @@ from instructor_embedding.medi.encoders import Encoder
 from instructor_embedding.medi.lexical import BM25
 from instructor_embedding.medi.records import Reject
 from instructor_embedding.medi.relation import Relation
-from instructor_embedding.medi.source import Source
+from instructor_embedding.medi.source import Source, allowed
 from instructor_embedding.medi.super_ni import Task
 from instructor_embedding.medi.triple import Triple
 from instructor_embedding.medi.wording import WORDINGS, Facts, sides
@@ -42,6 +42,8 @@ class Rules(NamedTuple):
         Wordings among which the instruction of each triple is drawn.
     skip : tuple of str
         Tasks that are left out, as patterns of their names.
+    licences : tuple of str
+        Tasks whose stated licence fits none of these patterns are left out; empty for no such rule.
     """
 
     seed: int = 0
@@ -49,6 +51,7 @@ class Rules(NamedTuple):
     pool: int = 50_000
     wordings: int = WORDINGS
     skip: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
 
 
 @dataclass
@@ -117,6 +120,8 @@ def tasks_of(
         return
     for instructions in super_ni.read(source.path, reject):
         if any(fnmatchcase(instructions.name, pattern) for pattern in rules.skip):
+            continue
+        if rules.licences and not allowed(instructions.licence, rules.licences):
             continue
         task = TaskTriples(instructions.name, instructions.facts, instructions.licence or source.licence)
         relations = _selected(_pairs(instructions), task, rules, against)

@@ -13,6 +13,7 @@
     folder = "train"               # with a SOURCES.json of facts
     only = ["pairs/*"]             # files by path in the folder; default: all
     skip = ["pairs/wordnet_*", "task137_detoxifying-lms_classification_toxicity"]   # files, or tasks by name
+    licences = ["CC0*", "CC BY-SA*", "MIT*"]   # files and tasks whose stated licence fits one of these; default: all
     limit = 20000                  # relations taken of each file or task; default: all
     encoder = "sentence-t5"        # another encoder for these
 
@@ -30,7 +31,7 @@ from typing import Any
 from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.extras import need
 from instructor_embedding.medi.catalog import Entry
-from instructor_embedding.medi.source import Source, sources, sources_of
+from instructor_embedding.medi.source import Source, allowed, sources, sources_of
 from instructor_embedding.medi.wording import WORDINGS
 
 
@@ -44,6 +45,7 @@ class Selection:
     folder: Path
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
     limit: int | None = None
     encoder: str | None = None
     entry: Entry | None = None
@@ -63,9 +65,14 @@ class Selection:
         """
         if self.entry is not None:
             return sources_of(self.folder, self.entry)
-        selected = sources(self.folder, self._takes)
+        selected = [
+            source
+            for source in sources(self.folder, self._takes)
+            # the licence of a file of tasks is that of each task, which is checked where tasks are read
+            if source.facts is None or not self.licences or allowed(source.licence, self.licences)
+        ]
         if not selected:
-            raise InputError(f"only and skip leave no source of {self.folder}")
+            raise InputError(f"only, skip and licences leave no source of {self.folder}")
         return selected
 
     def _takes(self, path: str) -> bool:

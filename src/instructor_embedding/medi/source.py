@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -154,6 +155,11 @@ def sources_of(path: Path, entry: Entry) -> list[Source]:
         source._replace(facts=wording.known("medmcqa")),
         explained._replace(facts=wording.known("medmcqa_explanations")),
     ]
+
+
+def allowed(licence: str, patterns: tuple[str, ...]) -> bool:
+    """Return whether a licence fits one of the patterns, in any case; one that is not stated fits none."""
+    return any(fnmatchcase(licence.lower(), pattern.lower()) for pattern in patterns)
 
 
 def format_of(path: Path) -> str:
