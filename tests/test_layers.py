@@ -33,7 +33,16 @@ FLOORS = {
     "version": 0,
 }
 # sideways imports that are meant: the class users meet stands on the engine, training reads MEDI
-SIDEWAYS = {("instructor", "engine"), ("training", "medi.batches"), ("training", "medi.triple")}
+# and every file is written and read by the modules in files
+SIDEWAYS = {
+    ("instructor", "engine"),
+    ("encoders", "instructor"),
+    ("training", "medi.batches"),
+    ("training", "medi.triple"),
+    ("store", "files"),
+    ("store", "vectors"),
+    ("model", "files"),
+}
 STANDARD_ONLY = ("instruction", "errors", "extras", "version")
 # heavy libraries, and the only places that may name them
 HEAVY = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from instructor_embedding.errors import InputError
 from instructor_embedding.medi import super_ni
 from instructor_embedding.medi.config import Config, read_config
-from instructor_embedding.medi.records import read_records
+from instructor_embedding.files.records import read_records
 from instructor_embedding.medi.source import TASKS, Source, allowed
 
 HERE = Path(__file__).parent

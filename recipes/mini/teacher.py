@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from instructor_embedding.medi.records import read_records, write_records
+from instructor_embedding.files.records import read_records, write_records
 from recipes.mini import tokenizer as tokenizers
 
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"

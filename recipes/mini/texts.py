@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from instructor_embedding.medi.contamination import Texts
-from instructor_embedding.medi.records import write_records
+from instructor_embedding.files.records import write_records
 from recipes.mini import sources
 
 MOST = 1_200_000

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from instructor_embedding.medi.records import read_records
+from instructor_embedding.files.records import read_records
 from instructor_embedding.model.packed import Float32
 
 LEAST, MOST = 0.45, 6  # cosine of a synonym to its word, synonyms of a word

@@ -44,7 +44,8 @@ def write_rows(path, kind):
         path.write_text("\n".join(map(json.dumps, records)) + "\n\n")
     elif kind in ("csv", "tsv"):
         mark = "," if kind == "csv" else "\t"
-        cells = [[record["instruction"], f'"{record["text"]}"'] for record in records]
+        quote = '"' if kind == "csv" else ""  # tsv has no quoting
+        cells = [[record["instruction"], f"{quote}{record['text']}{quote}"] for record in records]
         path.write_text("\n".join(mark.join(row) for row in [["instruction", "text"], *cells]))
     else:
         arrow = pytest.importorskip("pyarrow")
@@ -117,13 +118,13 @@ BAD_FILES = {
     "a folder": ("", None, "it is a folder"),
     "unknown ending": ("a.docx", "x", "the ending .docx tells no format; name one of txt"),
     "not UTF-8": ("a.txt", b"fine\n\xff\xfe\n", "is not UTF-8 text"),
-    "broken json": ("a.jsonl", '{"text": "x"}\n{oops\n', "line 2 is broken json"),
+    "broken json": ("a.jsonl", '{"text": "x"}\n{oops\n', "line 2: invalid JSON"),
     "no text column": ("a.csv", "title,b\nx,y\n", "has no column 'text'; it has 'title', 'b'; name the one"),
     "near text column": ("a.csv", "texts,b\nx,y\n", "did you mean 'texts'"),
     "no text key": ("a.jsonl", '{"text": "x"}\n{"body": "x"}\n', "line 2 has no column 'text'"),
-    "text is null": ("a.jsonl", '{"text": "x"}\n{"text": null}\n', "row 2: the text of the row is None"),
-    "text is a number": ("a.jsonl", "5\n", "row 1: the row is of type int"),
-    "not parquet": ("a.parquet", "x", "is no parquet file"),
+    "text is null": ("a.jsonl", '{"text": "x"}\n{"text": null}\n', "line 2: the text of the row is None"),
+    "text is a number": ("a.jsonl", "5\n", "line 1: the row is of type int"),
+    "not parquet": ("a.parquet", "x", "is not a parquet file"),
     "empty csv": ("a.csv", "", "has no column 'text'; it has none"),
 }
 

@@ -73,7 +73,7 @@ def test_files(tmp_path):
     assert texts.found_in(["which bird lays the largest eggs", LONG + " more"]) == ["b/test.jsonl", "a.json"]
     assert texts.digest == Texts.of([tmp_path]).digest != Texts.of([tmp_path / "b"]).digest
     (tmp_path / "a.json").write_text("{")
-    with pytest.raises(InputError, match="not valid json"):
+    with pytest.raises(InputError, match="invalid JSON"):
         Texts.of([tmp_path])
     with pytest.raises(InputError, match="has no evaluation data"):
         Texts.of([tmp_path / "nothing"])

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from instructor_embedding import InputError
 from instructor_embedding.medi import mine
 from instructor_embedding.medi.lexical import BM25
+from instructor_embedding.vectors import unit
 
 sparse = pytest.importorskip("scipy.sparse")
 
@@ -70,42 +68,6 @@ def test_no_candidates():
     assert same.tolist() == [-1, -1]
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.integers(1, 30), st.integers(1, 40), st.integers(1, 12), st.integers(1, 200), st.integers(0, 9))
-def test_nearest_is_exact_whatever_the_blocks(queries, corpus, count, block, seed):
-    random = np.random.RandomState(seed)
-    a, b = (random.randn(size, 4).astype(np.float32) for size in (queries, corpus))
-    old, mine.BLOCK = mine.BLOCK, block
-    try:
-        blocks = list(mine.nearest(a, b, count))
-    finally:
-        mine.BLOCK = old
-    assert np.concatenate([rows for rows, _, _ in blocks]).tolist() == list(range(queries))
-    scores = np.concatenate([block for _, _, block in blocks])
-    expected = -np.sort(-(a @ b.T), axis=1)[:, :count]
-    np.testing.assert_allclose(scores, expected, atol=1e-6)
-
-
-@FORMS
-def test_rows_of_unit_norm(form):
-    rows = mine.unit(form(np.array([[3.0, 4.0], [0, 0], [0, 2]], np.float32)))
-    rows = rows.toarray() if hasattr(rows, "toarray") else rows
-    np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [0, 1]], rtol=1e-6)
-
-
-def test_whatever_an_encoder_returns():
-    torch = pytest.importorskip("torch")
-    for rows in ([[3, 4]], torch.tensor([[3.0, 4.0]], dtype=torch.bfloat16, requires_grad=True), np.array([[3, 4]])):
-        np.testing.assert_allclose(mine.unit(rows), [[0.6, 0.8]], rtol=1e-6)
-    for wrong, why in (
-        ([[1, 2], [3]], "not vectors of one size"),
-        ([1.0, 2.0], r"shape \(2,\)"),
-        ([[1.0, float("nan")]], "not finite, for text 0"),
-    ):
-        with pytest.raises(InputError, match=why):
-            mine.unit(wrong)
-
-
 def test_bm25_scores_are_those_of_the_library():
     library = pytest.importorskip("bm25s")
     documents = ["a red cat", "red red dog in red", "the sea and a ship", "!!", "a cat and a dog"]
@@ -123,7 +85,7 @@ def test_bm25_scores_are_those_of_the_library():
 
 def test_bm25_vectors():
     pytest.importorskip("bm25s")
-    vectors = mine.unit(BM25().encode(["A red cat", "one cat", "my dog", "!!"]))
+    vectors = unit(BM25().encode(["A red cat", "one cat", "my dog", "!!"]))
     cosines = (vectors @ vectors.T).toarray()
     assert cosines[0, 1] > 0.2 > cosines[0, 2] == 0
     assert cosines[3].tolist() == [0, 0, 0, 0]

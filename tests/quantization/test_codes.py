@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from instructor_embedding import InputError, VectorQuantizer, rescore, search_codes, truncated
-from instructor_embedding.quantization.search import neighbors, overlap
+from instructor_embedding.quantization.search import overlap
+from instructor_embedding.vectors import nearest, unit
 
 RANDOM = np.random.default_rng(7)
 
@@ -22,7 +23,7 @@ def clustered(count):
 
 
 DOCUMENTS, QUERIES = clustered(3000), clustered(60)
-TRUTH = neighbors(DOCUMENTS, 10, QUERIES)
+TRUTH = nearest(unit(QUERIES), unit(DOCUMENTS), 10)[1]
 
 
 @pytest.mark.parametrize(("precision", "dtype", "width", "error"), [

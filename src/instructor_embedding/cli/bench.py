@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from instructor_embedding.cli import options
-from instructor_embedding.cli.rows import Columns, read_pairs
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.pairs import read_pairs
 
 
 def bench(
@@ -38,7 +38,7 @@ def bench(
     if source is None:
         pairs = built_in_texts(texts, words)
     else:
-        pairs = list(islice(read_pairs(source, None, Columns("text", "instruction"), instruction), texts))
+        pairs = list(islice(read_pairs(source, instruction=instruction), texts))
         if not pairs:
             raise InputError(f"{source} holds no texts")
     embedder = options.load(model, "cpu", "float32", backend, precision)

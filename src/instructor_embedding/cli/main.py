@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
-from instructor_embedding.version import __version__
 from instructor_embedding.cli import evaluate, export, instructions, medi
 from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
 from instructor_embedding.cli.quantize import quantize
+from instructor_embedding.cli.serve import serve
 from instructor_embedding.cli.similarity import similarity
 from instructor_embedding.cli.train import train
 from instructor_embedding.errors import InputError, InstructorError
+from instructor_embedding.version import __version__
 
 app = typer.Typer(
     name="instructor-embed",
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (encode, similarity, info, bench, quantize):
+for verb in (encode, similarity, info, bench, quantize, serve):
     app.command()(verb)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(export.app, name="export")

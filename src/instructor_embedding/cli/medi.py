@@ -16,9 +16,9 @@ from instructor_embedding.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from instructor_embedding.files.records import Reject
     from instructor_embedding.medi.build import Progress
     from instructor_embedding.medi.config import Config
-    from instructor_embedding.medi.records import Reject
     from instructor_embedding.medi.summary import Summary
     from instructor_embedding.medi.wording import Facts
 
@@ -63,7 +63,7 @@ def build(
     from instructor_embedding.medi.build import build as built
     from instructor_embedding.medi.config import with_options
 
-    config = _config(sources, output, _facts(text_type or [], domain, objective, kind))
+    config = _config(sources, output, _facts(text_type or [], domain, objective, kind), kind)
     replaced: dict[str, Any] = {"output": output, "encoder": encoder, "wordings": wordings, "seed": seed}
     replaced["against"] = tuple(against) if against else None
     config = with_options(config, limit, tuple(skip or ()), **replaced)
@@ -96,7 +96,7 @@ def mine(
     from instructor_embedding.medi.remine import remine
 
     with tqdm(unit="triple", unit_scale=True, disable=None, leave=False) as bar:
-        counts = remine(file, output, encoders.named(encoder), same=same, guard=guard, pool=pool, progress=bar.update)
+        counts = remine(file, output, encoders.load(encoder), same=same, guard=guard, pool=pool, progress=bar.update)
     typer.echo(
         f"{counts.triples} triples, {counts.changed} with another negative, "
         f"{counts.without_candidate} without a candidate",
@@ -159,16 +159,22 @@ def check(
         sys.exit(1)
 
 
-def _config(paths: list[Path], output: Path | None, facts: Facts | None) -> Config:
+def _config(paths: list[Path], output: Path | None, facts: Facts | None, kind: str | None) -> Config:
     from instructor_embedding.medi.catalog import Entry
     from instructor_embedding.medi.config import Config, Selection, read_config
+    from instructor_embedding.medi.source import keys_of
 
     if len(paths) == 1 and paths[0].suffix == ".toml":
         return read_config(paths[0])
     if output is None:
         raise InputError(f"-o is missing: {paths[0]} is not a toml file, so name the file of triples to write")
-    entry = Entry(facts=facts)
-    return Config(tuple(Selection(path, entry=None if path.is_dir() else entry) for path in paths), output)
+    selections = []
+    for path in paths:
+        own = facts
+        if facts is not None and kind is None and path.is_file() and "label" in keys_of(path):
+            own = facts._replace(kind="label")
+        selections.append(Selection(path, entry=None if path.is_dir() else Entry(facts=own)))
+    return Config(tuple(selections), output)
 
 
 def _facts(text_types: list[str], domain: str, objective: str, kind: str | None) -> Facts | None:

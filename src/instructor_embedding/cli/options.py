@@ -20,6 +20,10 @@ Precision = Annotated[
     typer.Option(help="exact, or on a CPU fast (bfloat16) or int8. Default: exact, for quantized folders int8."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print results for machines.")]
+Encoding = Annotated[str | None, typer.Option(help="Of the input, such as latin-1 or utf-16; default: utf-8.")]
+Delimiter = Annotated[
+    str | None, typer.Option(help="Between the cells of csv and tsv, such as ';' or '\\t'; default: ',' and tab.")
+]
 Truncate = Annotated[str, typer.Option(help="When texts are too long: warn, error or quiet.")]
 
 

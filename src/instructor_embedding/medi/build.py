@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.records import Reject, read_records, write_records
 from instructor_embedding.medi import encoders
 from instructor_embedding.medi.compose import Rules, tasks_of
 from instructor_embedding.medi.config import Config
 from instructor_embedding.medi.contamination import Texts
-from instructor_embedding.medi.encoders import Encoder
-from instructor_embedding.medi.records import Reject, read_records, write_records
+from instructor_embedding.medi.encoders import Miner
 from instructor_embedding.medi.source import Source, digest
 from instructor_embedding.medi.triple import Triple, read, record_of, write
 from instructor_embedding.version import __version__
@@ -102,7 +102,7 @@ class _Job(NamedTuple):
     """A source with all that its triples depend on; `key` is a hash of that, `facts` are those of the manifest."""
 
     source: Source
-    encoder: Encoder
+    encoder: Miner
     rules: Rules
     facts: dict[str, Any]
     key: str
@@ -111,7 +111,7 @@ class _Job(NamedTuple):
 def build(
     config: Config,
     *,
-    encoder: Encoder | None = None,
+    encoder: Any = None,
     reject: Callable[[Reject], None] | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Manifest:
@@ -120,7 +120,7 @@ def build(
     Parameters
     ----------
     config : Config
-    encoder : object with ``encode``, optional
+    encoder : object with ``encode(pairs)``, optional
         Mines instead of ``config.encoder``, except for sources with an encoder of their own.
     reject : callable, optional
         Receives invalid records; without it they are errors.
@@ -170,17 +170,18 @@ def _workspace(output: Path, stack: ExitStack) -> Path:
     return folder
 
 
-def _jobs(config: Config, encoder: Encoder | None, against: str, rejecting: bool) -> list[_Job]:
+def _jobs(config: Config, encoder: Any, against: str, rejecting: bool) -> list[_Job]:
     """List the work, and check all files and encoders before it begins."""
-    loaded: dict[str, tuple[Encoder, str]] = {}
+    loaded: dict[str, tuple[Miner, str]] = {}
     if encoder is not None:
-        loaded[""] = (encoder, encoders.identity(encoder))
+        miner = encoders.of(encoder)
+        loaded[""] = (miner, encoders.identity(miner))
     jobs: list[_Job] = []
     seen: set[tuple[Path, str]] = set()
     for selection in config.sources:
         name = selection.encoder or ("" if encoder is not None else config.encoder)
         if name not in loaded:
-            model = encoders.named(name)
+            model = encoders.load(name)
             loaded[name] = (model, encoders.identity(model))
         miner, identity = loaded[name]
         rules = Rules(config.seed, selection.limit, config.pool, config.wordings, selection.skip, selection.licences)

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from instructor_embedding.files.records import Reject
 from instructor_embedding.instruction import Pair
-from instructor_embedding.medi import mine, super_ni
+from instructor_embedding.medi import encoders, mine, super_ni
 from instructor_embedding.medi.contamination import Texts
-from instructor_embedding.medi.encoders import Encoder
+from instructor_embedding.medi.encoders import Miner
 from instructor_embedding.medi.lexical import BM25
-from instructor_embedding.medi.records import Reject
 from instructor_embedding.medi.relation import Relation
 from instructor_embedding.medi.source import Source, allowed
 from instructor_embedding.medi.super_ni import Task
@@ -85,7 +85,7 @@ class TaskTriples:
 
 def tasks_of(
     source: Source,
-    encoder: Encoder,
+    encoder: Miner,
     rules: Rules,
     against: Texts | None = None,
     reject: Callable[[Reject], None] | None = None,
@@ -95,7 +95,7 @@ def tasks_of(
     Parameters
     ----------
     source : Source
-    encoder : object with ``encode``
+    encoder : BM25 or AnyEncoder
         Mines, without instructions.
     rules : Rules
     against : Texts, optional
@@ -129,7 +129,7 @@ def tasks_of(
         yield task
 
 
-def mined_relations(task: Task, encoder: Encoder) -> Iterator[Relation]:
+def mined_relations(task: Task, encoder: Miner) -> Iterator[Relation]:
     """Mine the relations of a task: inputs that match by label or, if it is not a classification, by output as well.
 
     Inputs without a positive or a negative come with an empty ``neg``.
@@ -167,22 +167,22 @@ def _selected(relations: list[Relation], task: TaskTriples, rules: Rules, agains
     return relations[: rules.limit]
 
 
-def _by_output(pairs: list[Relation], labels: bool, encoder: Encoder) -> Iterator[Relation]:
+def _by_output(pairs: list[Relation], labels: bool, encoder: Miner) -> Iterator[Relation]:
     """Pair inputs with inputs, by the outputs in ``pos``: equal ones if they are labels, else near ones."""
     if not pairs:
         return
     inputs, outputs = [pair.query for pair in pairs], [pair.pos for pair in pairs]
     if labels:
-        positives, negatives = mine.classification(mine.unit(encoder.encode(inputs)), outputs)
+        positives, negatives = mine.classification(encoders.vectors(encoder, inputs), outputs)
     else:
-        vectors = mine.unit(encoder.encode([*inputs, *outputs]))
+        vectors = encoders.vectors(encoder, [*inputs, *outputs])
         positives, negatives = mine.generation(vectors[: len(inputs)], vectors[len(inputs) :])
     for text, positive, negative in zip(inputs, positives.tolist(), negatives.tolist(), strict=True):
         complete = -1 not in (positive, negative) and len({text, inputs[positive], inputs[negative]}) == 3
         yield Relation(text, inputs[positive], inputs[negative]) if complete else Relation(text, "")
 
 
-def _with_negatives(relations: list[Relation], encoder: Encoder, pool: int) -> Iterator[Relation]:
+def _with_negatives(relations: list[Relation], encoder: Miner, pool: int) -> Iterator[Relation]:
     """Give relations without a negative one of the other positives of their source, `pool` relations at a time."""
     for first in range(0, len(relations), pool):
         block = relations[first : first + pool]
@@ -193,7 +193,7 @@ def _with_negatives(relations: list[Relation], encoder: Encoder, pool: int) -> I
 
 
 def hard_negatives(
-    relations: list[Relation], encoder: Encoder, *, same: float = mine.SAME, guard: float = mine.GUARD
+    relations: list[Relation], encoder: Miner, *, same: float = mine.SAME, guard: float = mine.GUARD
 ) -> list[str]:
     """Return a hard negative for each relation, or any other positive, or ``""`` where there is none.
 
@@ -201,7 +201,7 @@ def hard_negatives(
     ----------
     relations : list of Relation
         Negatives are taken from their positives; their own ``neg`` is ignored.
-    encoder : object with ``encode``
+    encoder : BM25 or AnyEncoder
     same, guard : float
         As in `mine.hard_negatives`.
     """
@@ -216,7 +216,7 @@ def hard_negatives(
     else:
         for query in queries:
             numbers.setdefault(query, len(numbers))
-        rows = mine.unit(encoder.encode(list(numbers)))
+        rows = encoders.vectors(encoder, list(numbers))
         vectors = rows[np.array([numbers[query] for query in queries])], rows[np.array(ids)]
     nearest = mine.hard_negatives(*vectors, ids, matches, same=same, guard=guard).tolist()
     negatives = []

@@ -10,7 +10,6 @@ and a hash of 64 bits collides with a probability below 1e-6 for evaluation data
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
@@ -23,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.medi.records import opened, read_records
+from instructor_embedding.files.records import read_json, read_records
 
 SHORTEST = 25  # letters and digits; shorter texts are equal by chance
 GRAM, LEAST = 13, 8  # words, as in the data of GPT-3
@@ -153,11 +152,7 @@ def _records(path: Path) -> Iterator[Any]:
         for _, record in read_records(path):
             yield record
         return
-    with opened(str(path)) as file:
-        try:
-            yield json.loads(file.read().decode("utf-8-sig"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(f"{path} is not valid json: {error}") from None
+    yield read_json(path)
 
 
 def _texts(value: Any) -> Iterator[str]:

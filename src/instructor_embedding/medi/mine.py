@@ -1,7 +1,7 @@
 """Positives and hard negatives for sources that have none (paper, section 2.3).
 
-Vectors are rows of unit norm, see `unit`: float32 of shape (n, dim), or scipy sparse matrices. Nearest neighbors are
-exact, and memory is bounded by blocks. Ties go to the lower index, so that mining is deterministic.
+Vectors are rows of unit norm: float32 of shape (n, dim), or scipy sparse matrices. Nearest neighbors are exact, and
+memory is bounded by blocks. Ties go to the lower index, so that mining is deterministic.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instructor_embedding.errors import InputError
+from instructor_embedding.vectors import nearest_blocks, unit
 
 Indices = NDArray[np.intp]
 Scores = NDArray[np.float32]
@@ -100,7 +100,7 @@ def hard_negatives(
     """
     directions = unit(positives)
     negatives = np.full(len(ids), -1, np.intp)
-    for rows, neighbors, scores in nearest(queries, positives, depth):
+    for rows, scores, neighbors in nearest_blocks(queries, positives, depth):
         own = _rowwise(queries, rows, positives, rows)
         for line, row in enumerate(rows.tolist()):
             # a score of 0 is no overlap at all, which makes an easy negative, not a hard one
@@ -119,53 +119,6 @@ def hard_negatives(
             if len(allowed):
                 negatives[row] = candidates[allowed[0]]
     return negatives
-
-
-def unit(vectors: Any) -> Any:
-    """Return an encoder's output as rows of unit norm, float32 of shape (n, dim); sparse rows stay sparse.
-
-    Raises
-    ------
-    InputError
-        It is not a table of numbers, or a vector is not finite.
-    """
-    if hasattr(vectors, "tocsr"):
-        rows = vectors.tocsr()
-        norms = np.sqrt(np.asarray(rows.multiply(rows).sum(1), np.float32)).ravel()
-        scaled = rows.copy()
-        scaled.data = rows.data / np.repeat(norms, np.diff(rows.indptr))
-        return scaled
-    if hasattr(vectors, "detach"):  # a tensor
-        vectors = vectors.detach().cpu().float()
-    try:
-        rows = np.asarray(vectors, np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"encode returned {type(vectors).__name__}, not vectors of one size: {error}") from None
-    if rows.ndim != 2:
-        raise InputError(f"encode returned an array of shape {rows.shape}; vectors must have shape (n, dim)")
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not np.isfinite(norms).all():
-        raise InputError(f"encode returned a vector that is not finite, for text {int(np.argmin(np.isfinite(norms)))}")
-    return rows / np.where(norms > 0, norms, 1)
-
-
-def nearest(queries: Any, corpus: Any, count: int) -> Any:
-    """Yield (rows, neighbors, scores) for blocks of queries: the `count` nearest rows of the corpus, best first.
-
-    Shapes are (b,), (b, count) and (b, count); `count` is at most the size of the corpus.
-    """
-    size = corpus.shape[0]
-    count = min(count, size)
-    for rows in _blocks(queries.shape[0], size):
-        scores = similarities(queries, rows, corpus)
-        neighbors = (
-            np.argpartition(-scores, count - 1, axis=1)[:, :count]
-            if count < size
-            else np.tile(np.arange(size), (len(rows), 1))
-        )
-        best = np.take_along_axis(scores, neighbors, 1)
-        order = np.lexsort((neighbors, -best), axis=1)
-        yield rows, np.take_along_axis(neighbors, order, 1), np.take_along_axis(best, order, 1)
 
 
 def similarities(a: Any, rows: Indices, b: Any) -> Scores:

@@ -11,7 +11,7 @@ import numpy as np
 
 from instructor_embedding.medi import mine
 from instructor_embedding.medi.compose import hard_negatives
-from instructor_embedding.medi.encoders import Encoder
+from instructor_embedding.medi.encoders import Miner
 from instructor_embedding.medi.relation import Relation
 from instructor_embedding.medi.triple import Triple, TripleFile, write
 
@@ -31,7 +31,7 @@ class Remined:
 def remine(
     path: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    encoder: Encoder,
+    encoder: Miner,
     *,
     same: float = mine.SAME,
     guard: float = mine.GUARD,
@@ -47,7 +47,7 @@ def remine(
     ----------
     path, output : path
         See `triple.read` and `triple.write`.
-    encoder : object with ``encode``
+    encoder : BM25 or AnyEncoder
         Encodes texts without instructions.
     same, guard : float
     pool : int

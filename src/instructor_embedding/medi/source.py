@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from instructor_embedding.errors import InputError, choose
+from instructor_embedding.files.decoding import as_utf8
+from instructor_embedding.files.records import FORMATS as FORMATS_OF_ROWS
+from instructor_embedding.files.records import Reject, opened, read_records
+from instructor_embedding.files.records import format_of as rows_format
 from instructor_embedding.medi import catalog, kilt, medmcqa, pairs, squad, wording
 from instructor_embedding.medi.catalog import Entry
-from instructor_embedding.medi.records import Reject, opened
 from instructor_embedding.medi.relation import Relation
 from instructor_embedding.medi.wording import Facts
 
-_ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".jsonl.zst")
+_ENDINGS = tuple(f".{form}" for form in (*FORMATS_OF_ROWS, "ndjson"))
+_COMPRESSED = (".gz", ".zst")
 _HEAD = 2**16
 _READERS: dict[str, Callable[[Path, Callable[[Reject], None] | None], Iterator[Relation]]] = {
     "pairs": pairs.read,
@@ -116,9 +120,9 @@ def sources(folder: Path, takes: Callable[[str], bool] = lambda path: True) -> l
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; pass the folder that has the sources")
     entries = catalog.read_catalog(folder)
-    files = sorted(path for path in folder.rglob("*") if path.name.endswith(_ENDINGS) and path.name != catalog.NAME)
+    files = sorted(path for path in folder.rglob("*") if _is_data(path) and path.name != catalog.NAME)
     if not files:
-        raise InputError(f"{folder} has no source; expected files ending in {', '.join(_ENDINGS)}")
+        raise InputError(f"{folder} has no source; expected files ending in {', '.join(_ENDINGS)}, plain, .gz or .zst")
     listed: list[Source] = []
     for path in files:
         name = path.relative_to(folder).as_posix()
@@ -164,10 +168,24 @@ def allowed(licence: str, patterns: tuple[str, ...]) -> bool:
 
 def format_of(path: Path) -> str:
     """Return the format of a file, told from the keys at its beginning; ``"pairs"`` where none is known."""
-    with opened(str(path)) as file:
-        head = file.peek(_HEAD)[:_HEAD].decode("utf-8-sig", "replace").lstrip()
-    keys = set(re.findall(r'"(\w+)"\s*:', head)) if head.startswith("{") else set()
+    keys = keys_of(path)
     return next((form for form, own in _KEYS.items() if own <= keys), "pairs")
+
+
+def keys_of(path: Path) -> set[str]:
+    """Return the keys at the beginning of a file: of its first record, or of the one object that it is."""
+    if rows_format(str(path)) in ("csv", "tsv", "parquet"):
+        return set(next((record for _, record in read_records(path)), {}))
+    with opened(str(path)) as file:
+        head = as_utf8(file, str(path))[0].read(_HEAD).decode("utf-8", "replace").lstrip()
+    return set(re.findall(r'"(\w+)"\s*:', head)) if head.startswith("{") else set()
+
+
+def _is_data(path: Path) -> bool:
+    name = path.name.lower()
+    for ending in _COMPRESSED:
+        name = name.removesuffix(ending)
+    return name.endswith(_ENDINGS) and not name.endswith(".txt")
 
 
 def _known(name: str) -> Facts:
@@ -182,6 +200,6 @@ def _known(name: str) -> Facts:
 
 def _name(path: Path) -> str:
     name = path.name
-    for ending in (".gz", ".zst", ".jsonl", ".json"):
+    for ending in (*_COMPRESSED, *_ENDINGS):
         name = name.removesuffix(ending)
     return name.replace(".", "_")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.medi.records import RecordError, Reject, read_records
+from instructor_embedding.files.records import RecordError, Reject, read_json, read_records
 from instructor_embedding.medi.wording import Facts, of_task
 
 _LABELS = 30  # a task with more distinct outputs is not a classification
@@ -79,15 +79,7 @@ def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator
 
 
 def _single(file: Path) -> Iterator[tuple[tuple[str, int], Any]]:
-    import json
-
-    from instructor_embedding.medi.records import opened
-
-    with opened(str(file)) as content:
-        try:
-            yield ("item", 1), json.loads(content.read().decode("utf-8-sig"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(f"{file} is not a task file: {error}") from None
+    yield ("item", 1), read_json(file)
 
 
 def _task(record: Any, file_name: str, refuse: Callable[[Any, RecordError], None]) -> Task:

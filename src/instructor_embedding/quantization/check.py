@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from instructor_embedding.errors import InputError
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
-from instructor_embedding.quantization.codes import table, unit
-from instructor_embedding.quantization.search import neighbors, overlap
+from instructor_embedding.quantization.search import overlap
+from instructor_embedding.vectors import Float32, checked, nearest, paired_cosines, unit
 
 NEIGHBORS = 10
 _COMPARED = 2000  # pairs of an evaluation whose vectors are compared
@@ -114,12 +113,13 @@ def agreement(before: npt.ArrayLike, after: npt.ArrayLike) -> Agreement:
     InputError
         The shapes differ, or there are fewer than two texts.
     """
-    a = table(before, "before")
-    b = table(after, "after", a.shape[1])
+    a = checked(before, "before")
+    b = checked(after, "after", a.shape[1])
     if len(a) != len(b) or len(a) < 2:
         raise InputError(f"before and after must be vectors of the same texts, at least two; got {len(a)} and {len(b)}")
-    cosines = (unit(a) * unit(b)).sum(1, dtype=np.float64)
-    shared = overlap(neighbors(b, NEIGHBORS), neighbors(a, NEIGHBORS))
+    cosines = paired_cosines(a, b).astype(np.float64)
+    neighbors = [nearest(unit(rows), unit(rows), NEIGHBORS, exclude_self=True)[1] for rows in (b, a)]
+    shared = overlap(*neighbors)
     return Agreement(float(cosines.mean()), float(cosines.min()), shared, len(a))
 
 

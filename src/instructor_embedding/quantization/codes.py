@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from instructor_embedding.errors import InputError, choose
-from instructor_embedding.model.packed import Float32
+from instructor_embedding.vectors import Float32, checked, unit
 
 PRECISIONS = ("int8", "uint8", "binary")
 Codes = npt.NDArray[np.int8] | npt.NDArray[np.uint8]
@@ -69,7 +68,9 @@ class VectorQuantizer:
         choose("precision", precision, PRECISIONS)
         if not 0.5 < kept <= 1:
             raise InputError(f"kept must be above 0.5 and at most 1, got {kept!r}")
-        rows = table(sample, "sample")
+        rows = checked(sample, "sample")
+        if not len(rows):
+            raise InputError("sample is empty; pass some thousand vectors of the kind to be encoded")
         if precision == "binary":
             low, high = _centers(rows)
         elif precision == "int8":
@@ -92,7 +93,7 @@ class VectorQuantizer:
         InputError
             The vectors have other dimensions, or are not finite.
         """
-        rows = table(vectors, "vectors", self.dimension)
+        rows = checked(vectors, "vectors", self.dimension)
         if self.precision == "binary":
             return np.packbits(rows > (self.low + self.high) / 2, axis=1)
         if self.precision == "int8":
@@ -151,42 +152,15 @@ def truncated(vectors: npt.ArrayLike, dimension: int) -> Float32:
     InputError
         `dimension` is not between 1 and the vectors' own.
     """
-    rows = table(vectors, "vectors")
+    rows = checked(vectors, "vectors")
     if (
         isinstance(dimension, bool)
         or not isinstance(dimension, (int, np.integer))
         or not 1 <= dimension <= rows.shape[1]
     ):
         raise InputError(f"dimension must be an integer from 1 to {rows.shape[1]}, got {dimension!r}")
-    return unit(rows[:, :dimension])
-
-
-def unit(rows: Float32) -> Float32:
-    """Return L2-normalized vectors."""
-    scaled: Float32 = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
-    return scaled
-
-
-def table(values: Any, name: str, dimension: int | None = None) -> Float32:
-    """Return `values` as float32 of shape (n, dim), checked.
-
-    Raises
-    ------
-    InputError
-        It is not a table of finite numbers, is empty, or has another number of dimensions.
-    """
-    try:
-        rows = np.asarray(values, np.float32)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} must be numbers of shape (n, dim), got {type(values).__name__}") from None
-    if rows.ndim != 2 or 0 in rows.shape:
-        raise InputError(f"{name} must be of shape (n, dim), got {rows.shape}; a single vector is {name}[None]")
-    if dimension is not None and rows.shape[1] != dimension:
-        raise InputError(f"{name} have {rows.shape[1]} dimensions, but {dimension} are expected")
-    if not np.isfinite(rows).all():
-        first = int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
-        raise InputError(f"{name} have values that are not finite, the first in row {first}")
-    return rows
+    first: Float32 = unit(rows[:, :dimension])
+    return first
 
 
 def _apart(low: Float32, high: Float32) -> Float32:

@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.model.packed import Float32
-from instructor_embedding.quantization.codes import VectorQuantizer, table, unit
+from instructor_embedding.quantization.codes import VectorQuantizer
+from instructor_embedding.vectors import Float32, Ids, checked, top, unit
 
 _CHUNK = 16384  # codes that are scored together, to bound memory
 _POPULATION = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)  # set bits of each byte
-
-Ids = npt.NDArray[np.int64]
 
 
 def search_codes(
@@ -58,7 +56,7 @@ def search_codes(
     InputError
         A shape does not fit, or `k` or `oversampling` is below 1.
     """
-    rows = table(queries, "queries", quantizer.dimension)
+    rows = checked(queries, "queries", quantizer.dimension)
     for name, value in (("k", k), ("oversampling", oversampling)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise InputError(f"{name} must be an integer of at least 1, got {value!r}")
@@ -100,7 +98,7 @@ def rescore(
     InputError
         Neither `vectors` nor `quantizer` and `codes` are given, or a shape does not fit.
     """
-    rows, indices = table(queries, "queries"), np.asarray(candidates)
+    rows, indices = checked(queries, "queries"), np.asarray(candidates)
     if indices.ndim != 2 or len(indices) != len(rows):
         raise InputError(f"candidates must be of shape ({len(rows)}, c), got {indices.shape}")
     size = min(k, indices.shape[1])
@@ -109,7 +107,7 @@ def rescore(
         own = own[own >= 0]
         if len(own):
             near = _vectors(own, quantizer, codes, vectors)
-            cosines = unit(table(near, "vectors", len(query))) @ unit(query[None])[0]
+            cosines = unit(checked(near, "vectors", len(query))) @ unit(query[None])[0]
             order = np.argsort(-cosines, kind="stable")[:size]
             scores[row, : len(order)], ids[row, : len(order)] = cosines[order], own[order]
     return scores, ids
@@ -135,20 +133,6 @@ def overlap(ids: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
     return float(np.mean(shared))
 
 
-def neighbors(vectors: npt.ArrayLike, k: int = 10, queries: npt.ArrayLike | None = None) -> Ids:
-    """Return the rows nearest to each vector, except itself, or to each query: int64 of shape (n or q, k)."""
-    rows = unit(table(vectors, "vectors"))
-    targets = rows if queries is None else unit(table(queries, "queries", rows.shape[1]))
-    size = min(k, len(rows) - (queries is None))
-    ids = np.empty((len(targets), size), np.int64)
-    for first in range(0, len(targets), 1024):
-        scores = targets[first : first + 1024] @ rows.T
-        if queries is None:
-            scores[np.arange(len(scores)), np.arange(first, first + len(scores))] = -np.inf
-        ids[first : first + len(scores)] = _top(scores, size)
-    return ids
-
-
 def _best(queries: Float32, codes: npt.NDArray[Any], quantizer: VectorQuantizer, size: int) -> Ids:
     """Return the rows of the codes nearest to each query, by the codes alone: (q, size).
 
@@ -164,7 +148,7 @@ def _best(queries: Float32, codes: npt.NDArray[Any], quantizer: VectorQuantizer,
         best = np.concatenate([best, scores.astype(np.float32)], axis=1)
         numbers = np.arange(first, first + len(chunk))
         ids = np.concatenate([ids, np.broadcast_to(numbers, (len(ids), len(chunk)))], axis=1)
-        chosen = _top(best, min(size, best.shape[1]))
+        chosen = top(best, size)
         best, ids = np.take_along_axis(best, chosen, 1), np.take_along_axis(ids, chosen, 1)
     return ids
 
@@ -181,13 +165,3 @@ def _bits(words: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
         counts = np.bitwise_count(np.ascontiguousarray(words).view(np.uint64) if aligned else words)
         return np.asarray(counts.sum(1, dtype=np.int32))
     return np.asarray(_POPULATION[words].sum(1, dtype=np.int32))
-
-
-def _top(scores: Float32, size: int) -> Ids:
-    """Return the columns of the largest scores of each row in descending order; equal scores by column."""
-    if size < scores.shape[1]:
-        chosen = np.sort(np.argpartition(-scores, size - 1, axis=1)[:, :size], axis=1)
-    else:
-        chosen = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
-    order = np.argsort(-np.take_along_axis(scores, chosen, 1), axis=1, kind="stable")
-    return np.take_along_axis(chosen, order, 1).astype(np.int64)

@@ -1,13 +1,13 @@
-"""What mteb should know of a model: the published facts of the three hub models, or what the model itself tells."""
+"""What mteb records about a model: the published facts of the three hub models, or what the model itself reports."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from instructor_embedding.evaluation.encoder import Encoder, load
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.extras import need
 
 _PURPOSE = "evaluation on MTEB"
@@ -17,6 +17,7 @@ _PUBLISHED = {
     "hkunlp/instructor-large": (335_726_080, 32_899_072, "sentence-transformers/gtr-t5-large"),
     "hkunlp/instructor-xl": (1_241_696_256, 32_899_072, "sentence-transformers/gtr-t5-xl"),
 }
+PUBLISHED = tuple(_PUBLISHED)
 # MTEB data sets whose training parts are known to be in MEDI (KILT, sentence-transformers' pairs) or in GTR's data.
 # Its 300 Super-NaturalInstructions tasks overlap with more, among them reviews and tweets.
 _TRAINED_ON = {"FEVER", "HotpotQA", "MSMARCO", "NQ", "QuoraRetrieval"}
@@ -29,22 +30,20 @@ _CITATION = """@inproceedings{su2023one,
 }"""
 
 
-def register() -> list[str]:
-    """Make mteb know the three hub models, so that ``mteb.get_model("hkunlp/instructor-large")`` works.
+def published(name: str, loader: Callable[..., Any] | None = None) -> Any:
+    """Return the ``mteb.ModelMeta`` of one of the three hub models.
 
-    Returns their names. Each comes with its published instructions.
+    Parameters
+    ----------
+    name : str
+        Of ``PUBLISHED``.
+    loader : callable, optional
+        What mteb calls to load the model; see `registry.register`.
     """
-    registry = need("mteb.models.model_implementations", _PURPOSE).MODEL_REGISTRY
-    registry.update({name: published(name) for name in _PUBLISHED})
-    return list(_PUBLISHED)
-
-
-def published(name: str) -> Any:
-    """Return the ``mteb.ModelMeta`` of one of the three hub models."""
     parameters, embedding, parent = _PUBLISHED[name]
     return _meta(
         name=name,
-        loader=_load,
+        loader=loader,
         n_parameters=parameters,
         n_embedding_parameters=embedding,
         memory_usage_mb=round(parameters * 4 / 2**20),
@@ -63,31 +62,30 @@ def published(name: str) -> Any:
     )
 
 
-def describe(encoder: Encoder, experiment: Mapping[str, str]) -> Any:
+def describe(encoder: CachedEncoder, experiment: Mapping[str, str]) -> Any:
     """Return the ``mteb.ModelMeta`` of any model.
 
     Parameters
     ----------
-    encoder : Encoder
+    encoder : CachedEncoder
     experiment : dict
-        How it is run; what differs from the usual gets a results folder of its own.
+        How it is run; what differs from the default gets a results folder of its own.
     """
-    usual = {"instructions": "published" if encoder.instructed else "none", "settings": "instructed"}
-    changes = {name: value for name, value in experiment.items() if usual.get(name) != value}
-    revision = _commit(encoder.name) or encoder.fingerprint.replace(":", "-")
+    default = {"instructions": "published" if encoder.instructed else "none", "settings": "instructed"}
+    changes = {name: value for name, value in experiment.items() if default.get(name) != value}
+    revision = _commit(encoder.name) or re.sub(r"[^\w.-]+", "-", encoder.fingerprint)
     if encoder.name in _PUBLISHED:
         meta = published(encoder.name)
     else:
-        weights = getattr(encoder.model, "parameters", None)
         named = ("get_embedding_dimension", "get_sentence_embedding_dimension")  # the new name, and the one before
         dimension = next((getattr(encoder.model, name) for name in named if hasattr(encoder.model, name)), None)
-        parameters = sum(weight.numel() for weight in weights()) if weights else None
+        size = encoder.size
         meta = _meta(
             name=_name(encoder.name),
-            n_parameters=parameters,
-            memory_usage_mb=round(parameters * 4 / 2**20) if parameters else None,
+            n_parameters=size.get("parameters"),
+            memory_usage_mb=round(size["bytes"] / 2**20, 1) if "bytes" in size else None,
             max_tokens=getattr(encoder.model, "max_seq_length", None),
-            embed_dim=dimension() if dimension else None,
+            embed_dim=dimension() if dimension else getattr(encoder.model, "dimension", None),
             use_instructions=encoder.instructed,
         )
     return meta.model_copy(update={"revision": revision, "experiment_kwargs": changes or None})
@@ -96,20 +94,13 @@ def describe(encoder: Encoder, experiment: Mapping[str, str]) -> Any:
 def _meta(**facts: Any) -> Any:
     unknown = ("loader", "revision", "release_date", "languages", "license", "open_weights", "public_training_code")
     more = ("public_training_data", "training_datasets")
-    kind: Any = need("mteb.models.model_meta", _PURPOSE)
-    given = {**dict.fromkeys((*unknown, *more)), **facts}
-    return kind.ModelMeta(framework=["PyTorch"], similarity_fn_name=kind.ScoringFunction.COSINE, **given)
-
-
-def _load(model_name: str, revision: str | None = None, device: str | None = None, **_: Any) -> Any:
-    """Load a registered model; mteb calls it."""
-    from instructor_embedding.evaluation.mteb import InstructedEncoder
-
-    return InstructedEncoder(Encoder(load(model_name, device=device), model_name))
+    kinds: Any = need("mteb.models.model_meta", _PURPOSE)
+    fields = {**dict.fromkeys((*unknown, *more)), **facts}
+    return kinds.ModelMeta(framework=["PyTorch"], similarity_fn_name=kinds.ScoringFunction.COSINE, **fields)
 
 
 def _name(name: str) -> str:
-    """Return ``organization/model``, which mteb wants, for a hub id or a path."""
+    """Return ``organization/model``, which mteb requires, for a hub id or a path."""
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists() and not name.startswith("."):
         return name
     return "local/" + (re.sub(r"[^\w.-]+", "-", Path(name).name or name).strip("-") or "model")
@@ -121,5 +112,5 @@ def _commit(name: str) -> str | None:
 
     if _name(name) != name or Path(name).exists():
         return None
-    found = try_to_load_from_cache(name, "config.json")
-    return Path(found).parent.name if isinstance(found, str) else None
+    path = try_to_load_from_cache(name, "config.json")
+    return Path(path).parent.name if isinstance(path, str) else None

@@ -1,23 +1,25 @@
-"""Encoder: the one door between an evaluation and a model of any library."""
+"""CachedEncoder: a model under evaluation, with its name, its fingerprint and the vectors it has computed so far."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from instructor_embedding.errors import InputError, VectorError, nearest
+from instructor_embedding.errors import InputError, VectorError, choose
 from instructor_embedding.evaluation import fingerprint
+from instructor_embedding.evaluation.cost import Cost, size_of
 from instructor_embedding.evaluation.instructions import Chosen
-from instructor_embedding.evaluation.vectors import VectorCache
+from instructor_embedding.evaluation.vector_cache import VectorCache
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Float32
 
 LIBRARIES = ("instructor", "sentence-transformers")
-_CHUNK = 4096  # texts between two movements of the bar, and between two writes of the cache
+_CHUNK = 4096  # texts per update of the progress bar and per write to the cache
 
 
 class PairEncoder(Protocol):
@@ -27,10 +29,10 @@ class PairEncoder(Protocol):
         """Return a vector for each pair."""
 
 
-class Encoder:
-    """A model with a name, a fingerprint and a memory, through which every evaluation encodes.
+class CachedEncoder:
+    """A model with a name, a fingerprint and a cache of vectors, through which every evaluation encodes.
 
-    A pair that was encoded before is not encoded again, by this object or, with a `cache` in a folder, by a later run.
+    A pair is encoded once, by this object or, with a `cache` in a folder, by an earlier run.
 
     Parameters
     ----------
@@ -40,11 +42,13 @@ class Encoder:
     name : str
         What reports call it.
     batch_size : int
-        Passed on to models of the first two kinds.
+        Passed to models of the first two kinds.
     cache : VectorCache, optional
         Default: one in memory.
     progress : bool
-        Show a bar on stderr.
+        Show a progress bar on stderr.
+    options : mapping, optional
+        How the model was loaded where that changes its vectors: ``{"precision": "int8"}``. Part of every score.
 
     Raises
     ------
@@ -60,6 +64,7 @@ class Encoder:
         batch_size: int = 32,
         cache: VectorCache | None = None,
         progress: bool = False,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         if not callable(getattr(model, "encode", None)):
             raise InputError(f"{type(model).__name__} cannot be evaluated: it has no encode(pairs)")
@@ -67,17 +72,33 @@ class Encoder:
         self.name = name or type(model).__name__
         self.progress = progress
         self.batch_size = batch_size
+        self.options = dict(options or {})
         self.instructed = not _is_sentence_transformer(model)
+        self.cost = Cost()
         self._kind = _kind(model)
         self._cache = VectorCache() if cache is None else cache
         self._fingerprint = ""
+        self._size: dict[str, int] | None = None
+
+    @classmethod
+    def of(cls, model: CachedEncoder | PairEncoder | Any) -> CachedEncoder:
+        """Return the model itself where it is a `CachedEncoder` already, else a new one around it."""
+        return model if isinstance(model, cls) else cls(model)
 
     @property
     def fingerprint(self) -> str:
-        """A digest of the model, computed once; see `fingerprint.of_model`."""
+        """A digest of the model and its options, computed once."""
         if not self._fingerprint:
-            self._fingerprint = fingerprint.of_model(self.model if self._kind else self)
+            digest = fingerprint.of_model(self.model if self._kind else self)
+            self._fingerprint = "+".join([digest, *(f"{name}={value}" for name, value in sorted(self.options.items()))])
         return self._fingerprint
+
+    @property
+    def size(self) -> dict[str, int]:
+        """``parameters`` and ``bytes`` of the weights, as far as the model tells them; computed once."""
+        if self._size is None:
+            self._size = size_of(self.model)
+        return self._size
 
     def config(
         self,
@@ -91,12 +112,13 @@ class Encoder:
         return {
             "benchmark": benchmark,
             "category": category,
-            "model": {"name": self.name, "fingerprint": self.fingerprint},
-            "instructions": {side: each.instruction for side, each in chosen.items()},
-            "sources": {side: each.source for side, each in chosen.items()},
+            "model": {"name": self.name, "fingerprint": self.fingerprint, **self.options},
+            "instructions": {side: choice.instruction for side, choice in chosen.items()},
+            "sources": {side: choice.source for side, choice in chosen.items()},
             "data": dict(data),
             "settings": dict(settings),
             "versions": fingerprint.versions(),
+            "size": self.size,
         }
 
     def encode(self, pairs: Sequence[Pair], label: str = "encode") -> Float32:
@@ -105,34 +127,34 @@ class Encoder:
         Raises
         ------
         VectorError
-            The model returned another number of rows, or numbers that are not finite.
+            The model returned another number of rows, or values that are not finite.
         """
         if not pairs:
             raise InputError("there is nothing to encode")
-        numbers: dict[Pair, int] = {}
-        where = np.array([numbers.setdefault(pair, len(numbers)) for pair in pairs], np.intp)
-        distinct = list(numbers)
+        rows_of: dict[Pair, int] = {}
+        index = np.array([rows_of.setdefault(pair, len(rows_of)) for pair in pairs], np.intp)
+        distinct = list(rows_of)
         keys = [self._cache.key(self.fingerprint if self._cache.shared else "", pair) for pair in distinct]
-        known = [place for place, key in enumerate(keys) if key in self._cache]
+        cached = [row for row, key in enumerate(keys) if key in self._cache]
+        missing = sorted(set(range(len(distinct))) - set(cached))
         table = np.empty((len(distinct), 0), np.float32)
-        if known:
-            rows = self._cache.get([keys[place] for place in known])
-            table = np.empty((len(distinct), rows.shape[1]), np.float32)
-            table[known] = rows
-        missing = sorted(set(range(len(distinct))) - set(known))
+        if cached:
+            vectors = self._cache.get([keys[row] for row in cached])
+            table = np.empty((len(distinct), vectors.shape[1]), np.float32)
+            table[cached] = vectors
         with tqdm(total=len(missing), unit=" texts", desc=label, disable=not self.progress, leave=False) as bar:
             for start in range(0, len(missing), _CHUNK):
-                places = missing[start : start + _CHUNK]
-                rows = self._checked([distinct[place] for place in places])
-                self._cache.add([keys[place] for place in places], rows)
+                rows = missing[start : start + _CHUNK]
+                vectors = self._checked([distinct[row] for row in rows])
+                self._cache.add([keys[row] for row in rows], vectors)
                 if not table.shape[1]:
-                    table = np.empty((len(distinct), rows.shape[1]), np.float32)
-                table[places] = rows
-                bar.update(len(places))
-        return table if len(table) == len(where) else table[where]
+                    table = np.empty((len(distinct), vectors.shape[1]), np.float32)
+                table[rows] = vectors
+                bar.update(len(rows))
+        return table if len(table) == len(index) else table[index]
 
     def count_tokens(self, pairs: Sequence[Pair]) -> Sequence[int]:
-        """Return the tokens of each pair, instruction and end mark included.
+        """Return the tokens of each pair, instruction and EOS token included.
 
         Raises
         ------
@@ -145,12 +167,14 @@ class Encoder:
         return [int(tokens) for tokens in count(list(pairs))]
 
     def _checked(self, pairs: list[Pair]) -> Float32:
-        rows = np.asarray(self._run(pairs), np.float32)
-        if rows.ndim != 2 or len(rows) != len(pairs):
-            raise VectorError(f"{self.name} returned vectors of shape {rows.shape} for {len(pairs)} texts")
-        if not np.isfinite(rows).all():
-            raise VectorError(f"{self.name} returned numbers that are not finite")
-        return rows
+        start = time.perf_counter()
+        vectors = np.asarray(self._run(pairs), np.float32)
+        self.cost.add(len(pairs), time.perf_counter() - start)
+        if vectors.ndim != 2 or len(vectors) != len(pairs):
+            raise VectorError(f"{self.name} returned vectors of shape {vectors.shape} for {len(pairs)} texts")
+        if not np.isfinite(vectors).all():
+            raise VectorError(f"{self.name} returned values that are not finite")
+        return vectors
 
     def _run(self, pairs: list[Pair]) -> Any:
         if self._kind == "instructor":
@@ -160,7 +184,14 @@ class Encoder:
         return self.model.encode(pairs)
 
 
-def load(name: str, library: str = "instructor", device: str | None = None, dtype: str = "float32") -> Any:
+def load(
+    name: str,
+    library: str = "instructor",
+    device: str | None = None,
+    dtype: str = "float32",
+    backend: str = "torch",
+    precision: str | None = None,
+) -> Any:
     """Load a model to evaluate: a hub id or a folder.
 
     Parameters
@@ -168,8 +199,8 @@ def load(name: str, library: str = "instructor", device: str | None = None, dtyp
     name : str
     library : str
         ``"instructor"``: every T5 checkpoint this package reads; ``"sentence-transformers"``: what that library reads.
-    device, dtype : str
-        As for `INSTRUCTOR`.
+    device, dtype, backend, precision : str
+        As for `INSTRUCTOR`; sentence-transformers takes the first two.
 
     Raises
     ------
@@ -178,12 +209,12 @@ def load(name: str, library: str = "instructor", device: str | None = None, dtyp
     MissingExtraError
         It is not installed.
     """
-    if library not in LIBRARIES:
-        raise InputError(f"library={library!r} is unknown{nearest(library, LIBRARIES)}; known: {', '.join(LIBRARIES)}")
-    if library == "instructor":
+    if choose("library", library, LIBRARIES) == "instructor":
         from instructor_embedding.instructor import INSTRUCTOR
 
-        return INSTRUCTOR(name, device=device, dtype=dtype)
+        return INSTRUCTOR(name, device=device, dtype=dtype, backend=backend, precision=precision)
+    if backend != "torch" or precision not in (None, "exact"):
+        raise InputError("--backend and --precision are for --library instructor")
     peer = need("sentence_transformers", f"loading {name} with sentence-transformers")
     return peer.SentenceTransformer(name, device=device, model_kwargs={"dtype": dtype})
 
@@ -202,15 +233,15 @@ def _kind(model: Any) -> str:
 
 
 def _prompted(model: Any, pairs: list[Pair], batch_size: int) -> Float32:
-    """Encode with a model that takes one instruction a call, as its prompt."""
-    places: dict[str, list[int]] = {}
-    for place, pair in enumerate(pairs):
-        places.setdefault(pair.instruction, []).append(place)
-    rows: Float32 | None = None
-    for instruction, chosen in places.items():
-        texts = [pairs[place].text for place in chosen]
-        found = model.encode(texts, prompt=instruction or None, batch_size=batch_size, show_progress_bar=False)
-        rows = np.empty((len(pairs), found.shape[1]), np.float32) if rows is None else rows
-        rows[chosen] = found
-    assert rows is not None
-    return rows
+    """Encode with a model that takes one instruction per call, as its prompt."""
+    rows_of: dict[str, list[int]] = {}
+    for row, pair in enumerate(pairs):
+        rows_of.setdefault(pair.instruction, []).append(row)
+    table: Float32 | None = None
+    for instruction, rows in rows_of.items():
+        texts = [pairs[row].text for row in rows]
+        vectors = model.encode(texts, prompt=instruction or None, batch_size=batch_size, show_progress_bar=False)
+        table = np.empty((len(pairs), vectors.shape[1]), np.float32) if table is None else table
+        table[rows] = vectors
+    assert table is not None
+    return table

@@ -1,4 +1,4 @@
-"""The tasks of Prompt Retrieval: where their data is, how an example is shown, which examples are drawn.
+"""The tasks of Prompt Retrieval: their files, how an example is shown, which examples are drawn.
 
 The draws repeat the original's for the same data and seed. The wording of the prompts is our own.
 """
@@ -9,17 +9,18 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.evaluation import fingerprint, local_tasks
+from instructor_embedding.errors import InputError, choose
+from instructor_embedding.evaluation import fingerprint
+from instructor_embedding.evaluation.mteb.folder_files import rows
+from instructor_embedding.evaluation.prompt_retrieval.task import Example, PromptTask
 
 POOL, ITEMS = 3000, 256  # examples to retrieve from, and items to judge
 _FEELINGS = ("very negative", "negative", "neutral", "positive", "very positive")
-# in the order of the hub's data set; other orders tell their names in label_text
+# in the order of the hub's data set; files in another order have the names in label_text
 _DBPEDIA = (
     "company",
     "educational institution",
@@ -38,96 +39,15 @@ _DBPEDIA = (
 )
 
 
-@dataclass(frozen=True)
-class Example:
-    """One example or item of a task.
-
-    Parameters
-    ----------
-    text : str
-        What is embedded.
-    prompt : str
-        What the language model reads before the answer.
-    answer : str
-    options : tuple of str
-        The answers to choose among; empty where the answer is written.
-    group : str
-        Whose it is, where a task is judged by person.
-    """
-
-    text: str
-    prompt: str
-    answer: str
-    options: tuple[str, ...] = ()
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class PromptTask:
-    """A task of Prompt Retrieval.
-
-    Parameters
-    ----------
-    name : str
-    files : tuple of str
-        What it reads in the data folder.
-    draw : callable
-        (folder, random) to (examples to retrieve from, items to judge).
-    budget : int
-        Tokens of a prompt, the item included.
-    longest : int or None
-        Examples of more tokens are passed over.
-    at_most : int or None
-        Only so many of the most similar examples are considered.
-    writes : bool
-        The answer is written, not chosen by its likelihood.
-    stop : tuple of str
-        What ends a written answer.
-    new_tokens : int
-        Limit of a written answer.
-    skip_same : bool
-        Examples with the cosine 1 to the item are passed over.
-    """
-
-    name: str
-    files: tuple[str, ...]
-    draw: Callable[[Path, Random], tuple[list[Example], list[Example]]]
-    budget: int = 1000
-    longest: int | None = 250
-    at_most: int | None = None
-    writes: bool = False
-    stop: tuple[str, ...] = ()
-    new_tokens: int = 0
-    skip_same: bool = False
-
-    def render(self, example: Example, answered: bool) -> str:
-        """Return an example as the language model reads it, with its answer or up to it."""
-        if not answered:
-            return example.prompt
-        return example.prompt + self.before(example.answer)
-
-    def before(self, answer: str) -> str:
-        """Return an answer with what separates it from its prompt."""
-        return f" {answer}" if self.writes else f"\n{answer}"
-
-    @property
-    def between(self) -> str:
-        """What separates examples."""
-        return "\n\n" if self.writes else "\n\n\n"
-
-
 def task_named(name: str) -> PromptTask:
     """Return the task of a name.
 
     Raises
     ------
     InputError
-        There is none.
+        There is no such task; MultiWOZ, the eleventh of the paper, needs a model that is withdrawn.
     """
-    if name not in TASKS:
-        known = [*TASKS, "multi_woz"]
-        raise InputError(f"Prompt Retrieval has no task {name!r}{nearest(name, known)}; it has {', '.join(known)}")
-    return TASKS[name]
+    return TASKS[choose("task", name, TASKS)]
 
 
 def names_in(folder: Path) -> list[str]:
@@ -138,10 +58,10 @@ def names_in(folder: Path) -> list[str]:
     InputError
         There are none.
     """
-    found = [name for name, task in TASKS.items() if not missing_files(task, folder)]
-    if not found:
-        raise InputError(f"{folder} has the files of no task; docs/evaluation.md says what they are")
-    return found
+    names = [name for name, task in TASKS.items() if not missing_files(task, folder)]
+    if not names:
+        raise InputError(f"{folder} has the files of no task; docs/evaluation.md lists them")
+    return names
 
 
 def texts(names: Sequence[str], folder: Path, seed: int) -> list[str]:
@@ -163,10 +83,10 @@ def draw(task: PromptTask, folder: Path, seed: int) -> tuple[list[Example], list
     InputError
         A file is missing or has another form.
     """
-    lost = missing_files(task, folder)
-    if lost:
+    missing = missing_files(task, folder)
+    if missing:
         raise InputError(
-            f"{task.name} needs {', '.join(lost)} (or .gz) in {folder}; docs/evaluation.md says from where"
+            f"{task.name} needs {', '.join(missing)} (or .gz) in {folder}; docs/evaluation.md lists the sources"
         )
     try:
         pool, items = task.draw(folder, Random(seed))
@@ -177,15 +97,15 @@ def draw(task: PromptTask, folder: Path, seed: int) -> tuple[list[Example], list
 
 
 def read_json(path: Path) -> Any:
-    """Return what a json file, plain or gzipped, holds."""
-    found = _existing(path)
-    if found is None:
+    """Return the content of a json file, plain or gzipped."""
+    file = _existing(path)
+    if file is None:
         raise InputError(f"there is no {path} (or {path.name}.gz)")
-    data = found.read_bytes()
+    data = file.read_bytes()
     try:
-        return json.loads(gzip.decompress(data) if found.suffix == ".gz" else data)
+        return json.loads(gzip.decompress(data) if file.suffix == ".gz" else data)
     except (ValueError, OSError) as error:
-        raise InputError(f"{found} is no json: {error}") from None
+        raise InputError(f"{file} is not valid json: {error}") from None
 
 
 def _existing(path: Path) -> Path | None:
@@ -199,11 +119,11 @@ def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
     path = _existing(folder / name)
     if path is None:
         raise InputError(f"there is no {folder / name} (or {name}.gz)")
-    return local_tasks.rows(path)
+    return rows(path)
 
 
 def _some(random: Random, items: Sequence[Any], count: int) -> list[Any]:
-    """Draw without repetition; all, in their order, where there are no more than asked for."""
+    """Draw without replacement; all, in their order, where there are no more than `count`."""
     return list(items) if count >= len(items) else random.sample(list(items), count)
 
 
@@ -215,13 +135,13 @@ def _two_files(name: str, split: str, show: _Show) -> PromptTask:
     train, test = f"{name}/train.jsonl", f"{name}/{split}.jsonl"
 
     def drawn(folder: Path, random: Random) -> tuple[list[Example], list[Example]]:
-        rows = _rows(folder, train)
+        records = _rows(folder, train)
         if _existing(folder / test) is None:
-            items = _some(random, rows, ITEMS)
+            items = _some(random, records, ITEMS)
             chosen = {id(row) for row in items}
-            pool = _some(random, [row for row in rows if id(row) not in chosen], POOL)
+            pool = _some(random, [row for row in records if id(row) not in chosen], POOL)
         else:
-            pool, items = _some(random, rows, POOL), _some(random, _rows(folder, test), ITEMS)
+            pool, items = _some(random, records, POOL), _some(random, _rows(folder, test), ITEMS)
         return [show(row) for row in pool], [show(row) for row in items]
 
     return PromptTask(name, (train,), drawn, skip_same=True)
@@ -231,11 +151,11 @@ def _instances(name: str, show: _Show) -> Callable[[Path, Random], tuple[list[Ex
     """Draw from the instances of a natural-instructions file, items first."""
 
     def drawn(folder: Path, random: Random) -> tuple[list[Example], list[Example]]:
-        rows = read_json(folder / name)["Instances"]
-        places = _some(random, range(len(rows)), ITEMS)
-        left = sorted(set(range(len(rows))) - set(places))
+        instances = read_json(folder / name)["Instances"]
+        items = _some(random, range(len(instances)), ITEMS)
+        left = sorted(set(range(len(instances))) - set(items))
         pool = _some(random, left, POOL)
-        return [show(rows[place]) for place in pool], [show(rows[place]) for place in places]
+        return [show(instances[index]) for index in pool], [show(instances[index]) for index in items]
 
     return drawn
 
@@ -269,7 +189,7 @@ def _hellaswag(row: Mapping[str, Any]) -> Example:
 
 
 def _multirc(row: Mapping[str, Any]) -> Example:
-    sentence, _, question = (part.strip() for part in row["input"].removeprefix("Sentence:").partition("\nQuestion:"))
+    sentence, _, question = (piece.strip() for piece in row["input"].removeprefix("Sentence:").partition("\nQuestion:"))
     answer = {"Yes.": "True", "No.": "False"}[row["output"][0]]
     prompt = f"{sentence}\nCan it be known: {question}\nTrue or False:"
     return Example(f"{sentence}\n{question}", prompt, answer, ("True", "False"))
@@ -296,7 +216,7 @@ def _civil(row: Mapping[str, Any]) -> Example:
 
 
 def _draw_amazon(folder: Path, random: Random) -> tuple[list[Example], list[Example]]:
-    """Judge 50 reviews of each of 20 reviewers; the original's order of reviewers is not kept anywhere."""
+    """Judge 50 reviews of each of 20 reviewers; the original's order of reviewers is not recorded anywhere."""
     pool = _some(random, read_json(folder / "amazon_train.json"), POOL)
     reviewers: dict[str, list[Any]] = {}
     for row in read_json(folder / "amazon_test.json"):
@@ -309,13 +229,13 @@ def _draw_amazon(folder: Path, random: Random) -> tuple[list[Example], list[Exam
 def _draw_civil(folder: Path, random: Random) -> tuple[list[Example], list[Example]]:
     """Judge negative comments of the group that was left out."""
     pool = _some(random, read_json(folder / "civil_train.json"), POOL)
-    rows = [row for row in read_json(folder / "civil_test.json") if row["meta"][3] == 1 and row["label"] == 1]
-    return [_civil(row) for row in pool], [_civil(row) for row in _some(random, rows, ITEMS)]
+    negative = [row for row in read_json(folder / "civil_test.json") if row["meta"][3] == 1 and row["label"] == 1]
+    return [_civil(row) for row in pool], [_civil(row) for row in _some(random, negative, ITEMS)]
 
 
 def _draw_geoquery(folder: Path, random: Random) -> tuple[list[Example], list[Example]]:
-    rows = read_json(folder / "geoquery_eval.json")
-    items = [rows[place] for place in _some(random, range(len(rows)), ITEMS)]
+    questions = read_json(folder / "geoquery_eval.json")
+    items = [questions[index] for index in _some(random, range(len(questions)), ITEMS)]
     return [_geoquery(row) for row in read_json(folder / "geoquery_train.json")], [_geoquery(row) for row in items]
 
 

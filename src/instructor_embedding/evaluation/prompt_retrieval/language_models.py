@@ -1,4 +1,4 @@
-"""Language models that answer prompts: any causal model of transformers, any server of OpenAI's completions."""
+"""Language models that answer prompts: any causal model of transformers, any server with OpenAI's completions API."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _TRIES = 5
 
 
 class LanguageModel(Protocol):
-    """What Prompt Retrieval asks of a language model.
+    """What Prompt Retrieval requires of a language model.
 
     Attributes
     ----------
     name : str
     context : int or None
-        Tokens it can read and write together.
+        Context length: tokens of prompt and answer together.
     """
 
     name: str
@@ -35,23 +35,23 @@ class LanguageModel(Protocol):
         """Return the tokens of a text."""
 
     def choose(self, prompt: str, options: Sequence[str]) -> int:
-        """Return which option is the likeliest after the prompt, by the mean log likelihood of its tokens."""
+        """Return the index of the option with the highest mean log likelihood per token after the prompt."""
 
     def write(self, prompt: str, limit: int, stop: Sequence[str]) -> str:
-        """Return what follows the prompt, greedily, at most `limit` tokens and not past a string of `stop`."""
+        """Return a greedy continuation of the prompt, at most `limit` tokens, ended by any string of `stop`."""
 
 
 class CausalModel:
-    """A causal model of transformers, run here.
+    """A causal model of transformers, run in this process.
 
-    A prompt that does not fit into its context beside the answer loses its beginning.
+    A prompt that exceeds its context together with the answer is truncated from the left.
 
     Parameters
     ----------
     name : str
         Hub id or folder.
     device, dtype : str
-        Where and how it runs.
+        As for transformers.
 
     Raises
     ------
@@ -76,7 +76,7 @@ class CausalModel:
         return len(self._tokenizer(text)["input_ids"])
 
     def choose(self, prompt: str, options: Sequence[str]) -> int:
-        """Return which option is the likeliest; the prompt is read once for all of them."""
+        """Return the index of the likeliest option; the prompt is processed once for all of them."""
         torch: Any = need("torch", "running a language model")
         with torch.inference_mode():
             answers = [self._ids(option) for option in options]
@@ -91,28 +91,28 @@ class CausalModel:
         return int(np.argmax(means))
 
     def write(self, prompt: str, limit: int, stop: Sequence[str]) -> str:
-        """Return what follows the prompt."""
+        """Return the continuation of the prompt."""
         torch: Any = need("torch", "running a language model")
         ids = self._fitting(prompt, limit)
         padding = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else 0
         with torch.inference_mode():
-            found = self._model.generate(
+            generated = self._model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
                 do_sample=False,
                 max_new_tokens=limit,
                 pad_token_id=padding,
             )
-        return cut(self._tokenizer.decode(found[0, ids.shape[1] :], skip_special_tokens=True), stop)
+        return cut(self._tokenizer.decode(generated[0, ids.shape[1] :], skip_special_tokens=True), stop)
 
-    def _fitting(self, prompt: str, room: int) -> Any:
-        """Return the last ids of a prompt that leave room for so many tokens."""
+    def _fitting(self, prompt: str, reserved: int) -> Any:
+        """Return the last ids of a prompt that fit into the context beside the reserved tokens."""
         ids = self._ids(prompt)
         if self.context is None:
             return ids
-        if self.context <= room:
-            raise InputError(f"{self.name} reads {self.context} tokens, too few for an answer of {room}")
-        return ids[:, -(self.context - room) :]
+        if self.context <= reserved:
+            raise InputError(f"{self.name} reads {self.context} tokens, too few for an answer of {reserved}")
+        return ids[:, -(self.context - reserved) :]
 
     def _ids(self, text: str) -> Any:
         ids = self._tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
@@ -120,25 +120,25 @@ class CausalModel:
 
 
 class CompletionServer:
-    """A server that speaks OpenAI's completions, ``POST .../v1/completions``.
+    """A server with OpenAI's completions API, ``POST .../v1/completions``.
 
     To choose among options it must return the log likelihoods of the prompt (``echo`` with ``logprobs``), as vLLM and
-    others do. Where it does not say how it counts, a token is taken to be four bytes of UTF-8.
+    others do. Without a tokenizer, four bytes of UTF-8 count as a token.
 
     Parameters
     ----------
     address : str
-        Up to and with ``/v1``.
+        Up to and including ``/v1``.
     model : str
         The model's name on the server.
     key : str, optional
         Sent as bearer token.
     tokenizer : str, optional
-        A tokenizer.json file to count with.
+        A tokenizer.json file that counts.
     context : int, optional
-        Tokens the model can read and write together.
+        Context length of the model.
     timeout : float
-        Seconds an answer may take.
+        Seconds to wait for an answer.
     """
 
     def __init__(
@@ -167,23 +167,23 @@ class CompletionServer:
         return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
 
     def choose(self, prompt: str, options: Sequence[str]) -> int:
-        """Return which option is the likeliest; one request for each."""
+        """Return the index of the likeliest option; one request per option."""
         return int(np.argmax([self._mean_likelihood(prompt, option) for option in options]))
 
     def write(self, prompt: str, limit: int, stop: Sequence[str]) -> str:
-        """Return what follows the prompt."""
+        """Return the continuation of the prompt."""
         answer = self._ask({"prompt": prompt, "max_tokens": limit, "temperature": 0, "stop": list(stop) or None})
         return cut(_field(answer, "text"), stop)
 
     def _mean_likelihood(self, prompt: str, option: str) -> float:
         text = prompt + option
         answer = self._ask({"prompt": text, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1})
-        told = answer.get("logprobs") or {}
-        values, offsets = told.get("token_logprobs"), told.get("text_offset")
+        likelihoods = answer.get("logprobs") or {}
+        values, offsets = likelihoods.get("token_logprobs"), likelihoods.get("text_offset")
         if not values or not offsets or len(offsets) < 2:
             raise LanguageModelError(
                 f"{self._address} returns no likelihoods of the prompt (echo with logprobs), which this task needs; "
-                "use a server that does, such as vLLM, or a model run here"
+                "use a server that does, such as vLLM, or a local model"
             )
         inside = [
             value for value, start in zip(values, offsets, strict=True) if len(prompt) <= start < len(text) and value
@@ -203,8 +203,8 @@ class CompletionServer:
                     return choice
             except urllib.error.HTTPError as error:
                 if error.code not in (429, 500, 502, 503, 504) or attempt == _TRIES - 1:
-                    told = error.read(300).decode("utf-8", "replace")
-                    raise LanguageModelError(f"{self._address} refused with {error.code}: {told}") from None
+                    reason = error.read(300).decode("utf-8", "replace")
+                    raise LanguageModelError(f"{self._address} refused with {error.code}: {reason}") from None
             except (urllib.error.URLError, OSError) as error:
                 if attempt == _TRIES - 1:
                     raise LanguageModelError(f"{self._address} cannot be reached: {error}") from None
@@ -215,8 +215,8 @@ class CompletionServer:
 
 
 def cut(text: str, stop: Sequence[str]) -> str:
-    """Return a text up to the first of some strings."""
-    ends = [place for place in (text.find(end) for end in stop) if place >= 0]
+    """Return a text up to the first occurrence of any of some strings."""
+    ends = [position for position in (text.find(end) for end in stop) if position >= 0]
     return text[: min(ends)] if ends else text
 
 
