@@ -98,13 +98,17 @@ class Batches:
 
     def batch(self, rows: NDArray[np.int64], instructions: list[str]) -> Batch:
         """Return the batch of these texts with these instructions."""
-        pairs = [Pair(instruction, self.targets.texts[row]) for instruction, row in zip(instructions, rows, strict=True)]
+        pairs = [
+            Pair(instruction, self.targets.texts[row]) for instruction, row in zip(instructions, rows, strict=True)
+        ]
         packed = self.tokens.pack(pairs)
         order = np.argsort(packed.lengths, kind="stable")
         rows, packed = rows[order], packed.take(order)
         # the tokens of the text are the last ones before EOS, whatever precedes them
         first = packed.starts[1:] - 1 - self.lengths[rows]
-        tokens = [start + self.targets.positions_of(row) for start, row in zip(first.tolist(), rows.tolist(), strict=True)]
+        tokens = [
+            start + self.targets.positions_of(row) for start, row in zip(first.tolist(), rows.tolist(), strict=True)
+        ]
         return Batch(rows, packed, torch.from_numpy(np.concatenate(tokens)))
 
 

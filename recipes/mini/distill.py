@@ -223,7 +223,7 @@ def train(
         tokens += len(batch.packed.ids)
         if training.step % KEEP == 0 or training.step == steps:
             report(model, source, training.step, recent[-KEEP:], file)
-            print(f"{tokens / (time.perf_counter() - start):.0f} tokens/s", flush=True)  # noqa: T201
+            print(f"{tokens / (time.perf_counter() - start):.0f} tokens/s", flush=True)
             training.save()
 
 
@@ -237,7 +237,7 @@ def report(model: Embedder, source: Batches, step: int, recent: list[list[float]
     values |= dict(zip(("new tokens", "new vectors"), torch.tensor(new).mean(0).tolist(), strict=True))
     note(file, step, values)
     text = ", ".join(f"{name} {value:.4f}" for name, value in values.items() if value)
-    print(f"step {step}: {text}", end="; ", flush=True)  # noqa: T201
+    print(f"step {step}: {text}", end="; ", flush=True)
 
 
 def student(tokenizer: Tokenizer) -> Embedder:

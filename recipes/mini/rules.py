@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-_QUESTION_WORDS = "who whom whose what which when where why how".split()
+_QUESTION_WORDS = ["who", "whom", "whose", "what", "which", "when", "where", "why", "how"]
+_ASKED = {"who", "what", "when", "where", "why", "which", "how"}
 _FIRST = re.compile(r"\b(i|me|my|mine|we|us|our|ours|i'm|i've|we're)\b", re.IGNORECASE)
 _SECOND = re.compile(r"\b(you|your|yours|you're)\b", re.IGNORECASE)
 _THIRD = re.compile(r"\b(he|she|they|him|her|his|hers|them|their)\b", re.IGNORECASE)
@@ -102,7 +103,7 @@ def register(text: str) -> str:
 def question_word(text: str) -> str:
     """Return the word that a question begins with."""
     first = text.split(" ", 1)[0].lower()
-    return first if first in _QUESTION_WORDS[3:] + ["who"] else ""
+    return first if first in _ASKED else ""
 
 
 def code(text: str) -> str:

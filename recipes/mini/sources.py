@@ -1,7 +1,7 @@
 """The sources of the recipe: what may be used, and the texts of each.
 
-``medi.toml`` names the folders, the licences that let a model be passed on, and what is left out in spite of its licence.
-Everything else of the recipe reads sources through this module, so that nothing else can enter the model.
+``medi.toml`` names the folders, the licences that let a model be passed on, and what is left out in spite of its
+licence. Everything else of the recipe reads sources through this module, so that nothing else can enter the model.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.records import read_records
 from instructor_embedding.medi import super_ni
 from instructor_embedding.medi.config import Config, read_config
-from instructor_embedding.files.records import read_records
 from instructor_embedding.medi.source import TASKS, Source, allowed
 
 HERE = Path(__file__).parent
 # domains of corpus/ with a licence to pass on; reviews, news, newsgroups, articles and abstracts are for research alone
 CORPUS = {
     "passages.jsonl.gz": (
-        "wikipedia_film", "python_pep", "powershell_docs", "cpp_docs", "wikipedia_passage", "medical_answer", "rust_rfc",
-        "math_problem", "security_cheatsheet",
+        "wikipedia_film", "python_pep", "powershell_docs", "cpp_docs", "wikipedia_passage", "medical_answer",
+        "rust_rfc", "math_problem", "security_cheatsheet",
     ),
     "short.jsonl.gz": (
         "math_question", "dictionary_gloss", "medical_question", "command_description", "search_query",
@@ -43,7 +43,9 @@ def configuration(data: Path, output: Path | None = None) -> Config:
     against = tuple(data / folder.relative_to(HERE) for folder in config.against)
     for folder in (*(selection.folder for selection in selections), *against):
         if not folder.is_dir():
-            raise InputError(f"{folder} is missing; --data must be a folder with train, train_extra, eval and billboard")
+            raise InputError(
+                f"{folder} is missing; --data must be a folder with train, train_extra, eval and billboard"
+            )
     return replace(config, sources=selections, against=against, output=output or config.output)
 
 

@@ -124,7 +124,9 @@ def shortened(text: str, encoding: Any) -> tuple[str, list[int]]:
     return (text[: encoding.offsets[count - 1][1]] if count else ""), ids[:count]
 
 
-def write(folder: Path, rows: list[dict[str, str]], teacher: Teacher, student: Tokenizer, ids: NDArray[np.int64]) -> None:
+def write(
+    folder: Path, rows: list[dict[str, str]], teacher: Teacher, student: Tokenizer, ids: NDArray[np.int64]
+) -> None:
     """Compute the targets of texts and write the files of `Targets`, ``starts.npy`` last.
 
     Parameters
@@ -147,7 +149,9 @@ def write(folder: Path, rows: list[dict[str, str]], teacher: Teacher, student: T
     def batch(numbers: NDArray[np.int64]) -> Tensor:
         return torch.tensor(np.array([ids[[0, *tokens[number], 1]] for number in numbers]))
 
-    sample = [teacher.layers(batch(np.array([number])))[-1][0].cpu() for number in random.permutation(len(kept))[:SAMPLE]]
+    sample = [
+        teacher.layers(batch(np.array([number])))[-1][0].cpu() for number in random.permutation(len(kept))[:SAMPLE]
+    ]
     states = torch.cat(sample)
     scale, mean = (states.std(0) * WIDEST).clamp(min=1e-6), states.mean(0)
     width = len(mean)

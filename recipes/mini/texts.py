@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from instructor_embedding.medi.contamination import Texts
 from instructor_embedding.files.records import write_records
+from instructor_embedding.medi.contamination import Texts
 from recipes.mini import sources
 
 MOST = 1_200_000
@@ -62,7 +62,7 @@ def units(text: str) -> Iterator[str]:
 
 
 def group_of(domain: str, text: str, kind: str) -> str:
-    """Return the group of a text from the domain of its source and the kind of relation that it is the first text of."""
+    """Return the group of a text from the domain of its source and, of a first text, the kind of its relation."""
     if _MEDICINE.search(domain):
         return "medicine"
     if _SCIENCE.search(domain):
@@ -117,7 +117,9 @@ def quotas(sizes: np.ndarray, count: int) -> list[int]:
     while (left := count - int(given.sum())) > 0 and (given < sizes).any():
         # what full sources could not give is distributed again among the others
         weights = np.where(given < sizes, np.sqrt(sizes), 0)
-        given = np.minimum(sizes, given + np.maximum(1, (left * weights / weights.sum()).astype(np.int64)) * (weights > 0))
+        given = np.minimum(
+            sizes, given + np.maximum(1, (left * weights / weights.sum()).astype(np.int64)) * (weights > 0)
+        )
     over = int(given.sum()) - count
     for index in np.argsort(-given)[: max(0, over)]:
         given[index] -= 1
@@ -138,7 +140,7 @@ def main() -> None:
     rows = selected(clean, arguments.most)
     write_records(arguments.output, (text._asdict() for text in rows))
     counts = {group: sum(text.group == group for text in rows) for group in SHARES}
-    print(f"{len(texts)} candidates, {len(texts) - len(clean)} of evaluation sets, {len(rows)} selected: {counts}")  # noqa: T201
+    print(f"{len(texts)} candidates, {len(texts) - len(clean)} of evaluation sets, {len(rows)} selected: {counts}")
 
 
 if __name__ == "__main__":

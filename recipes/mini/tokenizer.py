@@ -23,7 +23,7 @@ _LEFT_OUT = re.compile(r"^\[(PAD|UNK|CLS|SEP|MASK|unused\d+)\]$|^(##)?[^\x00-\u0
 
 
 def student_tokenizer(teacher: Tokenizer) -> Tokenizer:
-    """Return a tokenizer that splits texts as the teacher does, with T5's special tokens and an EOS token at the end."""
+    """Return a tokenizer that splits texts as the teacher does, with T5's special tokens and an EOS token."""
     vocabulary = teacher.get_vocab(with_added_tokens=True)
     pieces = [piece for piece in sorted(vocabulary, key=vocabulary.__getitem__) if not _LEFT_OUT.match(piece)]
     ids = {piece: index for index, piece in enumerate([*SPECIAL, *pieces])}

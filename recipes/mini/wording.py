@@ -41,7 +41,8 @@ _FOR_TOPIC = (
 _PLAIN = (
     "Represent the {}: ", "Represent the {}: ", "Represent the sentence: ", "Represent the text: ", "",
     "Represent the {} for semantic similarity: ", "Represent the {} for retrieval: ",
-    "Represent the {} for clustering: ", "Represent the {} for searching: ", "Represent the {} for finding duplicates: ",
+    "Represent the {} for clustering: ", "Represent the {} for searching: ",
+    "Represent the {} for finding duplicates: ",
 )  # fmt: skip
 _KINDS = (
     "sentence", "text", "statement", "question", "query", "document", "paragraph", "passage", "title", "tweet",
