@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from instructor_embedding.instruction import Instruction, Pair, as_pairs
     from instructor_embedding.instructor import INSTRUCTOR
     from instructor_embedding.quantization.search import rescore, search_codes
-    from instructor_embedding.quantization.vectors import VectorQuantizer, truncated
+    from instructor_embedding.quantization.codes import VectorQuantizer, truncated
     from instructor_embedding.quantization.weights import quantize
 
 _HOME = {
@@ -49,12 +49,12 @@ _HOME = {
     "VectorError": "errors",
     "WorkerError": "errors",
     "Workers": "engine.workers",
-    "VectorQuantizer": "quantization.vectors",
+    "VectorQuantizer": "quantization.codes",
     "export": "engine.export",
     "quantize": "quantization.weights",
     "rescore": "quantization.search",
     "search_codes": "quantization.search",
-    "truncated": "quantization.vectors",
+    "truncated": "quantization.codes",
 }
 
 __all__ = [
