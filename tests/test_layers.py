@@ -33,7 +33,7 @@ FLOORS = {
     "version": 0,
 }
 # sideways imports that are meant: the class users meet stands on the engine, training reads MEDI
-SIDEWAYS = {("instructor", "engine"), ("training", "medi.batches"), ("training", "medi.triple")}
+SIDEWAYS = {("instructor", "engine"), ("training", "medi.batches")}
 STANDARD_ONLY = ("instruction", "errors", "extras", "version")
 # heavy libraries, and the only places that may name them
 HEAVY = {

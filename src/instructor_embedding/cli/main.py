@@ -12,6 +12,7 @@ from instructor_embedding.cli import evaluate, export, instructions, medi
 from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
+from instructor_embedding.cli.merge import merge
 from instructor_embedding.cli.quantize import quantize
 from instructor_embedding.cli.similarity import similarity
 from instructor_embedding.cli.train import train
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (encode, similarity, info, bench, quantize):
+for verb in (encode, similarity, info, bench, quantize, merge):
     app.command()(verb)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(export.app, name="export")
