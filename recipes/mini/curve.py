@@ -11,7 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
-from instructor_embedding.medi.records import read_records
+from instructor_embedding.files.records import read_records
 
 Losses = dict[str, float]
 

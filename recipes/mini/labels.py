@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from instructor_embedding.medi.records import read_records
+from instructor_embedding.files.records import read_records
 
 HELD_BACK_PERCENT = 10
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from instructor_embedding.medi.records import read_records
+from instructor_embedding.files.records import read_records
 
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
 LONGEST = 100  # pieces that the teacher reads of a text, its two marks included

@@ -22,7 +22,7 @@ import numpy as np
 import tomllib
 from tokenizers import Tokenizer
 
-from instructor_embedding.medi.records import read_records
+from instructor_embedding.files.records import read_records
 from instructor_embedding.medi.triple import read
 from instructor_embedding.model.scratch import train_tokenizer
 

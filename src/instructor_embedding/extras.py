@@ -25,6 +25,12 @@ EXTRA_OF = {
     "bm25s": "medi",
     "matplotlib": "medi",
     "zstandard": "zstd",
+    "granian": "serve",
+    "msgspec": "serve",
+    "orjson": "serve",
+    "prometheus_client": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 

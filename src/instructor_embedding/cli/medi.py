@@ -16,9 +16,9 @@ from instructor_embedding.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from instructor_embedding.files.records import Reject
     from instructor_embedding.medi.build import Step
     from instructor_embedding.medi.config import Config
-    from instructor_embedding.medi.records import Reject
     from instructor_embedding.medi.summary import Summary
 
 app = typer.Typer(no_args_is_help=True, help="Training data: build it from its sources, look at it, check it.")

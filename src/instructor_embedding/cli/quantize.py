@@ -83,19 +83,19 @@ def _compared(
     from instructor_embedding.quantization import check
 
     if not Path(data).is_dir():
-        from instructor_embedding.cli.rows import Columns, read_pairs
+        from instructor_embedding.files.pairs import read_pairs
 
-        pairs = list(islice(read_pairs(data, None, Columns("text", "instruction"), None), _TEXTS))
+        pairs = list(islice(read_pairs(data), _TEXTS))
         return check.compare(before, after, pairs), {}
     from instructor_embedding.evaluation import mteb
-    from instructor_embedding.evaluation.encoder import Encoder
+    from instructor_embedding.evaluation.cached_encoder import CachedEncoder
     from instructor_embedding.evaluation.instructions import Instructions
 
     models = [check.Remembering(before), check.Remembering(after)]
     scores: dict[str, tuple[float, float]] = {}
     for each in mteb.tasks_named(tasks, [], data):
         found = [
-            mteb.evaluate(Encoder(model, name, progress=True), [each], instructions=Instructions(model=name))
+            mteb.evaluate(CachedEncoder(model, name, progress=True), [each], instructions=Instructions(model=name))
             for model in models
         ]
         for old, new in zip(*found, strict=True):

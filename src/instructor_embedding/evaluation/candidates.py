@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.evaluation import local_tasks
-from instructor_embedding.evaluation.correlation import spearman
-from instructor_embedding.evaluation.encoder import Encoder, PairEncoder
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder, PairEncoder
+from instructor_embedding.evaluation.mteb import folder_files
+from instructor_embedding.evaluation.statistics import interval, spearman
+from instructor_embedding.evaluation.vectors import unit
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
 
 _FORMS = (
     "text and label; or sentence1, sentence2 and score (the higher, the more alike); "
@@ -26,7 +26,7 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """How one candidate did.
+    """The result of one candidate.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Trial:
     behind_low, behind_high : float
         The interval of that difference, wide enough to hold for all candidates together (Bonferroni).
     noise : bool
-        The difference from the best may be chance: its interval holds 0.
+        The difference from the best may be chance: its interval contains 0.
     """
 
     instruction: str
@@ -60,8 +60,8 @@ class Labeled:
     Parameters
     ----------
     metric : str
-        ``nearest_label``: a text's nearest neighbor has its label; ``spearman``: cosines follow the scores;
-        ``reciprocal_rank``: how high a query finds its own document.
+        ``nearest_label``: the share of texts whose nearest neighbor, equal texts apart, has the same label;
+        ``spearman``: cosines against the scores; ``reciprocal_rank``: of a query's own document among all.
     first, second : list of str
         Texts; the second sentences or documents, empty for labeled texts.
     target : list
@@ -80,7 +80,7 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        The file is missing, or broken.
+        The file is missing or corrupt.
     """
     file = Path(path)
     if not file.is_file():
@@ -89,13 +89,13 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         if file.suffix in (".csv", ".tsv"):
             with file.open(encoding="utf-8-sig", newline="") as stream:
                 return list(csv.DictReader(stream, delimiter="," if file.suffix == ".csv" else "\t"))
-        return local_tasks.rows(file)
+        return folder_files.rows(file)
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 text (byte {error.start}); convert it first") from None
 
 
 def labeled(rows: Sequence[Mapping[str, Any]]) -> Labeled:
-    """Read rows of one of the known forms.
+    """Return the rows of one of the known forms as a `Labeled`.
 
     Raises
     ------
@@ -103,7 +103,9 @@ def labeled(rows: Sequence[Mapping[str, Any]]) -> Labeled:
         The columns fit no form, or there are too few rows to compare anything.
     """
     if len(rows) < 8:
-        raise InputError(f"there are {len(rows)} labeled rows; at least 8 are needed, and 50 or more tell anything")
+        raise InputError(
+            f"there are {len(rows)} labeled rows; at least 8 are needed, and 50 or more to see differences"
+        )
     columns = set(rows[0])
     try:
         if {"text", "label"} <= columns:
@@ -122,7 +124,7 @@ def labeled(rows: Sequence[Mapping[str, Any]]) -> Labeled:
 
 
 def compare(
-    model: Encoder | PairEncoder | Any,
+    model: CachedEncoder | PairEncoder | Any,
     data: Labeled,
     candidates: Sequence[str],
     documents: Sequence[str] = (),
@@ -132,9 +134,12 @@ def compare(
 ) -> list[Trial]:
     """Try candidate instructions on labeled texts.
 
+    The best candidate is chosen on the same rows that its lead is measured on, so a small lead is optimistic: take
+    ``noise`` seriously, and confirm on other texts what matters.
+
     Parameters
     ----------
-    model : Encoder, INSTRUCTOR or object with encode(pairs)
+    model : CachedEncoder, INSTRUCTOR or object with encode(pairs)
     data : Labeled
     candidates : list of str
         Instructions of the texts, or of the queries.
@@ -155,13 +160,17 @@ def compare(
     """
     check(data, candidates, documents)
     others = list(documents) * len(candidates) if len(documents) == 1 else list(documents) or list(candidates)
-    encoder = model if isinstance(model, Encoder) else Encoder(model)
+    encoder = CachedEncoder.of(model)
     items = [_items(encoder, data, first, second) for first, second in zip(candidates, others, strict=True)]
-    rng = np.random.default_rng(seed)
-    size = len(data.first)
-    picks = [np.arange(size), *(rng.integers(0, size, size) for _ in range(draws))]
-    table = np.array([[_value(data, each, pick) for pick in picks] for each in items])
-    return _trials(candidates, table)
+    values = [_value(data, rows) for rows in items]
+    best = int(np.argmax(values))
+    level = 1 - 0.05 / max(1, len(candidates) - 1)
+    trials = []
+    for candidate, rows, value in zip(candidates, items, values, strict=True):
+        low, high = _interval(data, rows, None, 0.95, draws, seed)
+        least, most = (0.0, 0.0) if rows is items[best] else _interval(data, items[best], rows, level, draws, seed)
+        trials.append(Trial(candidate, value, low, high, values[best] - value, least, most, bool(least <= 0)))
+    return sorted(trials, key=lambda trial: -trial.value)
 
 
 def check(data: Labeled, candidates: Sequence[str], documents: Sequence[str]) -> None:
@@ -174,46 +183,45 @@ def check(data: Labeled, candidates: Sequence[str], documents: Sequence[str]) ->
         raise InputError(f"there are {len(documents)} document instructions for {len(candidates)} candidates")
 
 
-def _trials(candidates: Sequence[str], table: Any) -> list[Trial]:
-    """Return the trials, the best first; `table` is (candidates, 1 + draws), the first column without resampling."""
-    best = int(np.argmax(table[:, 0]))
-    tail = 0.025 / max(1, len(candidates) - 1)
-    found = []
-    for candidate, row in zip(candidates, 100 * table, strict=True):
-        low, high = np.quantile(row[1:], [0.025, 0.975])
-        behind = 100 * table[best] - row
-        least, most = np.quantile(behind[1:], [tail, 1 - tail])
-        noise = bool(least <= 0)
-        found.append(Trial(candidate, row[0], low, high, behind[0], float(least), float(most), noise))
-    return sorted(found, key=lambda trial: -trial.value)
-
-
-def _items(encoder: Encoder, data: Labeled, first: str, second: str) -> Any:
+def _items(encoder: CachedEncoder, data: Labeled, first: str, second: str) -> Any:
     """Return what each row contributes, float64 of shape (n,)."""
-    a = _scaled(encoder.encode([Pair(first, text) for text in data.first], "try"))
+    a = unit(encoder.encode([Pair(first, text) for text in data.first], "try"))
     if data.metric == "nearest_label":
         cosines = a @ a.T
-        np.fill_diagonal(cosines, -np.inf)
+        # a text that occurs twice would be its own nearest neighbor
+        _, text = np.unique(data.first, return_inverse=True)
+        cosines[text[:, None] == text[None]] = -np.inf
         labels = np.array(data.target)
         return (labels[cosines.argmax(1)] == labels).astype(np.float64)
     other = second if data.metric == "reciprocal_rank" else first
-    b = _scaled(encoder.encode([Pair(other, text) for text in data.second], "try"))
+    b = unit(encoder.encode([Pair(other, text) for text in data.second], "try"))
     if data.metric == "spearman":
         return (a * b).sum(1).astype(np.float64)
     cosines = a @ b.T
     own = np.diagonal(cosines)[:, None]
-    # the same document may stand in several rows
-    same = np.array([[one == other for other in data.second] for one in data.second])
-    return 1 / (1 + ((cosines > own) & ~same).sum(1))
+    # the same document may occur in several rows
+    _, document = np.unique(data.second, return_inverse=True)
+    return 1 / (1 + ((cosines > own) & (document[:, None] != document[None])).sum(1))
 
 
-def _value(data: Labeled, items: Any, pick: Any) -> float:
-    """Return the metric over some rows."""
+def _value(data: Labeled, rows: Any) -> float:
+    """Return the metric in percent."""
+    return 100 * (spearman(rows, np.array(data.target)) if data.metric == "spearman" else float(np.mean(rows)))
+
+
+def _interval(data: Labeled, rows: Any, other: Any, level: float, draws: int, seed: int) -> tuple[float, float]:
+    """Return the bootstrap interval of the metric, or of its difference from that of `other`, in percent."""
     if data.metric != "spearman":
-        return float(items[pick].mean())
-    return spearman(items[pick], np.array(data.target)[pick])
-
-
-def _scaled(vectors: Float32) -> Any:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1)
+        values = rows if other is None else rows - other
+        low, high = interval((values,), level=level, draws=draws, seed=seed)
+        return 100 * low, 100 * high
+    target = np.array(data.target)
+    if other is None:
+        low, high = interval((rows, target), spearman, level=level, draws=draws, seed=seed)
+    else:
+        low, high = interval(
+            (rows, other, target),
+            lambda a, b, c: spearman(a, c) - spearman(b, c),
+            level=level, draws=draws, seed=seed,
+        )  # fmt: skip
+    return 100 * low, 100 * high

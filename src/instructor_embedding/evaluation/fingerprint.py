@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from instructor_embedding.version import __version__
 from instructor_embedding.instruction import Pair
+from instructor_embedding.version import __version__
 
 # what a model without readable weights is told apart by
 _PROBES = [

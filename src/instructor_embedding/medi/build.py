@@ -19,16 +19,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from instructor_embedding.version import __version__
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.records import Reject, read_records, write_records
 from instructor_embedding.medi import encoders
 from instructor_embedding.medi.config import Config
 from instructor_embedding.medi.contamination import Texts
 from instructor_embedding.medi.encoders import Encoder
 from instructor_embedding.medi.part import Rules, parts
-from instructor_embedding.medi.records import Reject, read_records, write_records
 from instructor_embedding.medi.source import Source, digest
 from instructor_embedding.medi.triple import Triple, read, record_of, write
+from instructor_embedding.version import __version__
 
 _FORM = 1  # raise it where the same sources and rules give other triples than before
 

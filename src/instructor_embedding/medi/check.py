@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from instructor_embedding.files.records import Reject
 from instructor_embedding.medi.contamination import Texts
-from instructor_embedding.medi.records import Reject
 from instructor_embedding.medi.triple import SIDES, Triple, read
 
 _BATCH = 4096

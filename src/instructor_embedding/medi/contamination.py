@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.medi.records import opened, read_records
+from instructor_embedding.files.records import opened, read_records
 
 SHORTEST = 25  # characters, letters and digits alone; shorter texts are equal by chance
 GRAM, LEAST = 13, 8  # words, as in the data of GPT-3

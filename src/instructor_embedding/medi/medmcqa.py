@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.medi.records import RecordError, Reject, read_records
+from instructor_embedding.files.records import RecordError, Reject, read_records
 from instructor_embedding.medi.relation import Relation
 
 _OPTIONS = ("opa", "opb", "opc", "opd")

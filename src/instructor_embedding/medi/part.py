@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from instructor_embedding.files.records import Reject
 from instructor_embedding.instruction import Pair
 from instructor_embedding.medi import mine, super_ni
 from instructor_embedding.medi.contamination import Texts
 from instructor_embedding.medi.encoders import Encoder
 from instructor_embedding.medi.instructions import WORDINGS, Facts, sides
 from instructor_embedding.medi.lexical import BM25
-from instructor_embedding.medi.records import Reject
 from instructor_embedding.medi.relation import Relation
 from instructor_embedding.medi.source import Source
 from instructor_embedding.medi.super_ni import Task

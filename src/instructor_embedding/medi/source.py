@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.records import Reject
 from instructor_embedding.medi import instructions, kilt, medmcqa, pairs, squad
 from instructor_embedding.medi.instructions import Facts
-from instructor_embedding.medi.records import Reject
 from instructor_embedding.medi.relation import Relation
 
 CATALOG = "SOURCES.json"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.medi.records import Reject, opened
+from instructor_embedding.files.records import Reject, opened
 from instructor_embedding.medi.relation import Relation
 
 

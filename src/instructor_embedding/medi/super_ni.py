@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.records import RecordError, Reject, read_records
 from instructor_embedding.medi.instructions import Facts, of_task
-from instructor_embedding.medi.records import RecordError, Reject, read_records
 
 _LABELS = 30  # a task with more distinct outputs is no classification
 
@@ -78,7 +78,7 @@ def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator
 def _single(file: Path) -> Iterator[tuple[tuple[str, int], Any]]:
     import json
 
-    from instructor_embedding.medi.records import opened
+    from instructor_embedding.files.records import opened
 
     with opened(str(file)) as content:
         try:

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.extras import need
-from instructor_embedding.instruction import Pair
-from instructor_embedding.medi.records import (
+from instructor_embedding.files.records import (
     RecordError,
     Reject,
     lines,
@@ -33,6 +32,7 @@ from instructor_embedding.medi.records import (
     read_records,
     write_records,
 )
+from instructor_embedding.instruction import Pair
 
 SIDES = ("query", "pos", "neg")
 _FORM = "a record is {query, pos, neg: [instruction, text], task_id: whole number}"
@@ -285,7 +285,8 @@ def _is_plain_lines(path: Path) -> bool:
     if path.suffix.lower() not in (".jsonl", ".ndjson") or not path.is_file():
         return False
     with open(path, "rb") as file:
-        return file.read(1) not in (b"\x1f", b"\x28")
+        # gzip, zstandard and UTF-16 with its byte order mark need decoding
+        return file.read(1) not in (b"\x1f", b"\x28", b"\xff", b"\xfe")
 
 
 def _mapped(path: Path, kind: type[Any], count: int) -> NDArray[Any]:

@@ -1,0 +1,1 @@
+"""An embedding server: texts with their instructions come in over HTTP, vectors of one shared batch go out."""

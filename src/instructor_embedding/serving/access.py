@@ -1,0 +1,107 @@
+"""What happens around every route: API key, request id, errors as replies, metrics and the log."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import sys
+import time
+import traceback
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from instructor_embedding.errors import InstructorError
+from instructor_embedding.serving import log, refusal
+from instructor_embedding.serving.exchange import Exchange, Operation
+from instructor_embedding.serving.refusal import ClientGone, Refusal
+from instructor_embedding.serving.service import Service
+
+_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """A route as an ASGI application.
+
+    Parameters
+    ----------
+    operation : Operation
+    service : Service
+    keys : tuple of bytes
+        API keys, of which a request must show one; empty: none is needed.
+    log_format : str
+        One of ``log.FORMATS``.
+    """
+
+    operation: Operation
+    service: Service
+    keys: tuple[bytes, ...]
+    log_format: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        start = time.perf_counter()
+        request = Request(scope, receive)
+        given = request.headers.get("x-request-id", "")
+        number = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        facts: dict[str, Any] = {"id": number, "method": scope["method"], "path": self.operation.path}
+        exchange = Exchange(self.service, request, facts)
+        service = self.service
+        service.active += 1
+        try:
+            response = await self._response(exchange)
+            if response is None:
+                status = 499
+            else:
+                status = response.status_code
+                milliseconds = round((time.perf_counter() - start) * 1000, 1)
+                response.headers["x-request-id"] = number
+                response.headers["x-total-time"] = str(int(milliseconds))
+                if service.queue.draining:
+                    response.headers["connection"] = "close"
+                await response(scope, receive, send)
+        finally:
+            service.active -= 1
+        self._count(status, time.perf_counter() - start)
+        log.line(self.log_format, facts | {"status": status, "ms": round((time.perf_counter() - start) * 1000, 1)})
+
+    async def _response(self, exchange: Exchange) -> Response | None:
+        """Return the route's response, that of an error, or None where the client is gone."""
+        try:
+            self._authorize(exchange.request)
+            return await self.operation.handler(exchange)
+        except ClientGone:
+            return None
+        except Exception as error:
+            if refusal.status_of(error) == 500:
+                exchange.log["error"] = str(error) if isinstance(error, InstructorError) else type(error).__name__
+                if not isinstance(error, InstructorError):  # the message may hold a text; the frames do not
+                    sys.stderr.writelines(traceback.format_tb(error.__traceback__))
+            return refusal.reply(error, self.operation.path, exchange.fields)
+
+    def _authorize(self, request: Request) -> None:
+        if not self.keys:
+            return
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not shown:
+            raise Refusal(401, "this server needs an API key: send the header Authorization: Bearer KEY", "no_api_key")
+        # every key is compared, in a time that depends on neither
+        matches = [hmac.compare_digest(shown.strip().encode("latin-1", "replace"), key) for key in self.keys]
+        if not any(matches):
+            raise Refusal(401, "the API key is wrong", "invalid_api_key")
+
+    def _count(self, status: int, seconds: float) -> None:
+        metrics, path = self.service.metrics, self.operation.path
+        if self.operation.request is None:
+            return
+        metrics.requests.labels(path).inc()
+        metrics.duration.observe(seconds)
+        if status == 200:
+            metrics.answered.labels(path).inc()
+        else:
+            metrics.failures.labels(str(status)).inc()

@@ -1,0 +1,390 @@
+"""Dynamic batching: the texts of many requests share batches, fairly, in a queue that is bounded in tokens.
+
+Two threads work ahead of each other. One takes slices of requests in fair order and tokenizes them; the other joins what
+is tokenized into one packed batch and runs the backend. Both use the two stages of the pipeline that `encode` uses.
+
+The order is start-time fair queueing: each request is a flow of slices, a slice's tag is the virtual time at which its
+last token would be served if all flows were served at equal speed. A request with one short text is therefore ahead of
+all but the next slice of a request with two thousand, and a long text waits at most as long as its own length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from instructor_embedding.errors import InstructorError, TruncationError
+from instructor_embedding.instruction import Pair
+from instructor_embedding.model.packed import Int32, Packed
+from instructor_embedding.serving.lane import Input, Lane
+from instructor_embedding.serving.metrics import Metrics
+from instructor_embedding.serving.shim import join
+
+SLICE_TEXTS = 32  # texts of a request that are scheduled together
+SHARE = 4  # a slice has at most 1 / SHARE of a batch's tokens
+
+
+class Overloaded(InstructorError):
+    """The queue has more work than it can begin in time; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: float, reason: str) -> None:
+        self.retry_after = max(1, math.ceil(retry_after))
+        super().__init__(f"the server is overloaded: {reason}; try again in {self.retry_after} s")
+
+
+class Draining(InstructorError):
+    """The server is about to stop and takes no new work."""
+
+
+@dataclass(eq=False)
+class Job:
+    """The texts of one request, from submission to result.
+
+    Parameters
+    ----------
+    lane : Lane
+        The model that computes them, and what it computes.
+    inputs : sequence of Pair or Packed
+        A `Pair`, or one text that is already tokenized.
+    truncate : bool
+        Truncate texts that are too long; else the request fails with TruncationError.
+    result : asyncio.Future
+        Resolved in the event loop with `rows`.
+    rows : list
+        One item per text: float32 of shape (dim,), or of shape (tokens, d_model) for token states.
+    full, lengths : int32 of shape (n,)
+        Tokens before and after truncation.
+    queue_seconds, tokenize_seconds, compute_seconds : float
+        Where the time went, for the reply's headers.
+    """
+
+    lane: Lane
+    inputs: Sequence[Input]
+    truncate: bool
+    result: asyncio.Future[Job]
+    tokens: int
+    deadline: float
+    submitted: float = field(default_factory=time.perf_counter)
+    rows: list[Any] = field(default_factory=list)
+    full: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    lengths: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    started: bool = False
+    over: bool = False  # answered, failed or abandoned: its slices are dropped
+    pending: int = 0
+    remaining: int = 0
+    queue_seconds: float = 0.0
+    tokenize_seconds: float = 0.0
+    compute_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.pending = len(self.inputs)
+        self.remaining = self.tokens
+        self.rows = [None] * len(self.inputs)
+        self.full = np.zeros(len(self.inputs), np.int32)
+        self.lengths = np.zeros(len(self.inputs), np.int32)
+
+    @property
+    def truncated(self) -> int:
+        """Texts that were truncated."""
+        return int((self.full > self.lengths).sum())
+
+
+@dataclass(eq=False)
+class Slice:
+    """Some consecutive texts of a job: what is scheduled. `tokens` is an estimate until they are tokenized."""
+
+    job: Job
+    first: int
+    last: int
+    tokens: int
+    packed: Packed | None = None
+    index: Any = None
+
+
+class Queue:
+    """Takes requests, forms batches, runs them, answers.
+
+    Use one for all models of a process, as they share its cores. `submit` and `cancel` are called in the event loop.
+
+    Parameters
+    ----------
+    max_tokens : int
+        Bound on the tokens of all requests that are in the queue.
+    max_wait : float
+        Seconds that a request may wait until its first text is computed. A request that would wait longer is refused.
+    metrics : Metrics
+    """
+
+    def __init__(self, max_tokens: int, max_wait: float, metrics: Metrics) -> None:
+        self.max_tokens = max_tokens
+        self.max_wait = max_wait
+        self.metrics = metrics
+        self.backlog = 0  # tokens in the queue, those of the running batch included
+        self.rate = 0.0  # tokens per second, smoothed; 0: not measured yet
+        self.draining = False
+        self._jobs: set[Job] = set()
+        self._heaps: dict[Lane, list[tuple[float, int, Slice]]] = {}
+        self._virtual = 0.0
+        self._numbers = itertools.count()
+        self._ready: list[Slice] = []
+        self._ready_tokens = 0
+        self._lock = threading.RLock()
+        self._slices_wait = threading.Condition(self._lock)  # the thread that tokenizes waits for it
+        self._batch_waits = threading.Condition(self._lock)  # the thread that computes waits for it
+        self._stopped = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the two threads; call it inside the event loop that will submit."""
+        self._loop = asyncio.get_running_loop()
+        for work, name in ((self._tokenize_ahead, "tokenize"), (self._run_batches, "run")):
+            thread = threading.Thread(target=work, name=f"serve-{name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def submit(self, lane: Lane, inputs: Sequence[Input], truncate: bool = True) -> Job:
+        """Put the texts of a request into the queue and return the job, whose `result` is to be awaited.
+
+        Raises
+        ------
+        Overloaded
+            The bound on tokens or on waiting would be exceeded.
+        Draining
+            The server stops.
+        """
+        if self.draining or self._loop is None:
+            raise Draining("the server is stopping; send the request to another one")
+        costs = [lane.estimate(item) for item in inputs]
+        tokens = sum(costs)
+        self._admit(tokens)
+        job = Job(lane, inputs, truncate, self._loop.create_future(), tokens, time.perf_counter() + self.max_wait)
+        with self._lock:
+            self._jobs.add(job)
+            self.backlog += tokens
+            tag = self._virtual
+            heap = self._heaps.setdefault(lane, [])
+            for slice_ in _sliced(job, costs, max(1, lane.budget // SHARE)):
+                tag += slice_.tokens
+                heapq.heappush(heap, (tag, next(self._numbers), slice_))
+            self._slices_wait.notify()
+        self.metrics.queue_tokens.set(self.backlog)
+        self.metrics.queue_requests.set(len(self._jobs))
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Drop what is not computed yet of a job whose client is gone."""
+        with self._lock:
+            if not job.over:
+                self.metrics.dropped.inc()
+                self._leave(job)
+
+    def wait_seconds(self, tokens: int) -> float:
+        """Estimate how long a request of that many tokens would wait until it is computed."""
+        if self.backlog <= self.rate * self.max_wait:
+            return self.backlog / self.rate if self.rate else 0.0
+        if not self.rate:
+            return 0.0
+        # a flow is delayed by each other flow for as long as its own length, or until that flow ends
+        with self._lock:
+            ahead = sum(min(job.remaining, tokens) for job in self._jobs)
+        return ahead / self.rate
+
+    async def drain(self) -> None:
+        """Take no new work and return when all accepted work is answered."""
+        self.draining = True
+        while self._jobs:
+            await asyncio.wait([job.result for job in list(self._jobs)])
+            await asyncio.sleep(0)
+
+    def stop(self) -> None:
+        """End the threads; work that is still queued is not computed."""
+        with self._lock:
+            self._stopped = True
+            self._slices_wait.notify()
+            self._batch_waits.notify()
+        for thread in self._threads:
+            thread.join(timeout=10)
+
+    def _admit(self, tokens: int) -> None:
+        if self.backlog and self.backlog + tokens > self.max_tokens:
+            self.metrics.refused.inc()
+            wait = (self.backlog + tokens - self.max_tokens) / (self.rate or self.max_tokens)
+            raise Overloaded(min(wait, 60), f"{self.backlog} tokens are queued, at most {self.max_tokens} may be")
+        wait = self.wait_seconds(tokens)
+        if wait > self.max_wait:
+            self.metrics.refused.inc()
+            reason = f"the request would wait {wait:.1f} s, at most {self.max_wait:g} s are allowed"
+            raise Overloaded(min(wait - self.max_wait / 2, 60), reason)
+
+    # -- the thread that tokenizes
+
+    def _tokenize_ahead(self) -> None:
+        while True:
+            with self._lock:
+                self._slices_wait.wait_for(lambda: self._stopped or self._next_lane() is not None)
+                if self._stopped:
+                    return
+                slice_ = self._pop()
+            if slice_ is None:
+                continue
+            try:
+                self._tokenize(slice_)
+            except Exception as error:
+                self._fail(slice_.job, error)
+                continue
+            with self._lock:
+                if not slice_.job.over:
+                    self._ready.append(slice_)
+                    self._ready_tokens += slice_.tokens
+                    self._batch_waits.notify()
+
+    def _next_lane(self) -> Lane | None:
+        """Return the lane whose next slice is first in fair order, or None where enough is tokenized already."""
+        lanes = [(heap[0][0], number, lane) for number, (lane, heap) in enumerate(self._heaps.items()) if heap]
+        if not lanes:
+            return None
+        lane = min(lanes)[2]
+        if self._ready and (self._ready[0].job.lane is not lane or self._ready_tokens >= lane.budget):
+            return None
+        return lane
+
+    def _pop(self) -> Slice | None:
+        """Take the next slice; one of a job that is over, or waited too long, is dropped."""
+        lane = self._next_lane()
+        if lane is None:
+            return None
+        tag, _, slice_ = heapq.heappop(self._heaps[lane])
+        job = slice_.job
+        self._virtual = max(self._virtual, tag - slice_.tokens)
+        if job.over:
+            return None
+        now = time.perf_counter()
+        if not job.started and now > job.deadline:
+            self.metrics.expired.inc()
+            self._resolve(job, Overloaded(self.max_wait / 2, f"the request waited {self.max_wait:g} s in the queue"))
+            return None
+        if not job.started:
+            job.started = True
+            job.queue_seconds = now - job.submitted
+        return slice_
+
+    def _tokenize(self, slice_: Slice) -> None:
+        job, lane = slice_.job, slice_.job.lane
+        start = time.perf_counter()
+        packed, index, full, lengths = lane.tokenized(job.inputs[slice_.first : slice_.last])
+        job.full[slice_.first : slice_.last] = full
+        job.lengths[slice_.first : slice_.last] = lengths
+        slice_.packed, slice_.index = packed, index
+        job.tokenize_seconds += time.perf_counter() - start
+        over = np.flatnonzero(full > lengths)
+        if len(over) and not job.truncate:
+            position = slice_.first + int(over[0])
+            raise TruncationError(
+                f"input[{position}] has {int(full[over[0]])} tokens or more with its instruction, but the model reads "
+                f"{lane.tokens.max_length}; split the text, or send truncation=true to truncate it"
+            )
+
+    # -- the thread that computes
+
+    def _run_batches(self) -> None:
+        while True:
+            with self._lock:
+                self._batch_waits.wait_for(lambda: self._stopped or self._ready)
+                if self._stopped:
+                    return
+                slices = [slice_ for slice_ in self._ready if not slice_.job.over]
+                self._ready, self._ready_tokens = [], 0
+                self._slices_wait.notify()  # the next batch is tokenized while this one is computed
+            if slices:
+                self._compute(slices)
+
+    def _compute(self, slices: list[Slice]) -> None:
+        lane = slices[0].job.lane
+        start = time.perf_counter()
+        try:
+            batch = join([slice_.packed for slice_ in slices if slice_.packed is not None])
+            rows = lane.compute(batch)
+        except Exception as error:
+            if len(slices) == 1:
+                self._fail(slices[0].job, error)
+            else:  # only the requests that hold the text at fault may fail
+                for slice_ in slices:
+                    self._compute([slice_])
+            return
+        seconds = time.perf_counter() - start
+        self.metrics.batch(len(batch), len(batch.ids), seconds)
+        rate = sum(slice_.tokens for slice_ in slices) / max(seconds, 1e-6)  # in estimated tokens, as the backlog is
+        self.rate = rate if not self.rate else 0.9 * self.rate + 0.1 * rate
+        self._deliver(slices, rows, seconds)
+
+    def _deliver(self, slices: list[Slice], rows: Any, seconds: float) -> None:
+        first = 0
+        complete = []
+        with self._lock:
+            for slice_ in slices:
+                job = slice_.job
+                for position, row in enumerate(slice_.index.tolist(), slice_.first):
+                    job.rows[position] = rows[first + row]
+                first += len(slice_.packed) if slice_.packed is not None else 0
+                job.compute_seconds += seconds
+                if job.over:
+                    continue
+                job.pending -= slice_.last - slice_.first
+                job.remaining -= slice_.tokens
+                self.backlog -= slice_.tokens
+                if not job.pending:
+                    self._leave(job)
+                    complete.append(job)
+        if complete and self._loop is not None:
+            self._loop.call_soon_threadsafe(_answer, complete)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        with self._lock:
+            self._resolve(job, error)
+
+    def _resolve(self, job: Job, error: Exception) -> None:
+        if not job.over and self._loop is not None:
+            self._leave(job)
+            self._loop.call_soon_threadsafe(_refuse, job, error)
+
+    def _leave(self, job: Job) -> None:
+        """Take a job out of the accounts."""
+        job.over = True
+        self._jobs.discard(job)
+        self.backlog -= job.remaining
+        job.remaining = 0
+        self.metrics.queue_tokens.set(self.backlog)
+        self.metrics.queue_requests.set(len(self._jobs))
+
+
+def _sliced(job: Job, costs: list[int], most: int) -> list[Slice]:
+    """Cut a job into slices of at most `most` estimated tokens or one text."""
+    slices, first, tokens = [], 0, 0
+    for position, cost in enumerate(costs):
+        if position > first and (tokens + cost > most or position - first == SLICE_TEXTS):
+            slices.append(Slice(job, first, position, tokens))
+            first, tokens = position, 0
+        tokens += cost
+    slices.append(Slice(job, first, len(costs), tokens))
+    return slices
+
+
+def _answer(jobs: list[Job]) -> None:
+    for job in jobs:
+        if not job.result.done():
+            job.result.set_result(job)
+
+
+def _refuse(job: Job, error: Exception) -> None:
+    if not job.result.done():
+        job.result.set_exception(error)

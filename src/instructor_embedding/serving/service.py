@@ -1,0 +1,201 @@
+"""The service: the models, their queue and limits; what every route works with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from instructor_embedding.errors import InputError, nearest
+from instructor_embedding.instruction import Pair
+from instructor_embedding.model.packed import Packed
+from instructor_embedding.model.tokens import TextTokenizer
+from instructor_embedding.serving import instructions
+from instructor_embedding.serving.lane import Lane
+from instructor_embedding.serving.metrics import Metrics
+from instructor_embedding.serving.queue import Queue
+from instructor_embedding.serving.schema import ModelFacts
+from instructor_embedding.serving.shim import run
+
+
+class Encoder(Protocol):
+    """What is served: `INSTRUCTOR`, or an encoder without torch."""
+
+    @property
+    def tokens(self) -> TextTokenizer:
+        """Turns pairs into ids."""
+
+    @property
+    def backend(self) -> Any:
+        """Computes packed batches."""
+
+    @property
+    def max_seq_length(self) -> int:
+        """Tokens that are read of a text."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request and the queue may hold.
+
+    Parameters
+    ----------
+    batch_tokens : int
+        Tokens of one batch of the backend.
+    client_batch : int
+        Texts of a request.
+    body : int
+        Bytes of a request.
+    queue_tokens : int
+        Tokens of all requests in the queue.
+    wait : float
+        Seconds that a request may wait for its first batch.
+    body_seconds : float
+        Seconds that a client may take to send a body.
+    """
+
+    batch_tokens: int = 2048
+    client_batch: int = 2048
+    body: int = 32 * 2**20
+    queue_tokens: int = 4 * 2**20
+    wait: float = 10.0
+    body_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise InputError(f"{name} must be above 0, got {value!r}")
+
+
+@dataclass(eq=False)
+class Served:
+    """A model and what the server does with it.
+
+    Parameters
+    ----------
+    name : str
+        What requests call it.
+    lane : Lane
+        Computes vectors.
+    states : Lane or None
+        Computes token states, where the backend can.
+    table : dict
+        Named instructions.
+    normalized : bool
+        The model's vectors have unit norm.
+    facts : ModelFacts
+    """
+
+    name: str
+    lane: Lane
+    states: Lane | None
+    table: instructions.Table
+    normalized: bool
+    facts: ModelFacts
+
+    @property
+    def tokens(self) -> TextTokenizer:
+        """The model's tokenizer."""
+        return self.lane.tokens
+
+
+@dataclass(eq=False)
+class Service:
+    """Models, queue and limits of one server.
+
+    Parameters
+    ----------
+    models : list of Served
+        The first answers requests that name none.
+    limits : Limits
+    default_instruction : str, optional
+        Instruction of texts that come without one.
+    """
+
+    models: Sequence[Served]
+    limits: Limits = field(default_factory=Limits)
+    default_instruction: str | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    ready: bool = False
+    active: int = 0  # requests that are being answered
+
+    def __post_init__(self) -> None:
+        self.queue = Queue(self.limits.queue_tokens, self.limits.wait, self.metrics)
+        self.by_name = {served.name: served for served in self.models}
+        if len(self.by_name) < len(self.models):
+            raise InputError("two models have the same name; write NAME=MODEL to give one another")
+
+    def served(self, name: str | None) -> Served:
+        """Return the model that a request names.
+
+        Raises
+        ------
+        UnknownModel
+            There is none of that name; the message lists those there are.
+        """
+        if name is None:
+            return self.models[0]
+        if name not in self.by_name:
+            known = ", ".join(self.by_name)
+            raise UnknownModel(f"model={name!r} is not served here{nearest(name, self.by_name)}; known: {known}")
+        return self.by_name[name]
+
+    async def start(self) -> None:
+        """Start the queue and compute one text per model, so that the first request is as fast as the next."""
+        self.queue.start()
+        for served in self.models:
+            await self.queue.submit(served.lane, [Pair("Represent the sentence: ", "A first text.")]).result
+        self.ready = True
+
+
+class UnknownModel(InputError):
+    """A request names a model that is not served."""
+
+
+def served(name: str, encoder: Encoder, limits: Limits, extra: instructions.Table | None = None) -> Served:
+    """Prepare an encoder: its lanes, named instructions and facts."""
+    backend = encoder.backend
+    lane = Lane(name, encoder.tokens, _vectors_of(backend, limits.batch_tokens), limits.batch_tokens)
+    compute = _states_of(encoder, backend, limits.batch_tokens)
+    states = None if compute is None else Lane(name, encoder.tokens, compute, limits.batch_tokens)
+    facts = ModelFacts(
+        id=name,
+        dimension=backend.dimension,
+        max_input_length=encoder.max_seq_length,
+        precision=str(getattr(encoder, "precision", "exact")),
+        fingerprint=_fingerprint(encoder, backend),
+    )
+    normalized = bool(getattr(getattr(encoder, "head", None), "normalize", True))
+    return Served(name, lane, states, instructions.published(name) | (extra or {}), normalized, facts)
+
+
+def _vectors_of(backend: Any, budget: int) -> Callable[[Packed], Any]:
+    def compute(packed: Packed) -> Any:
+        return np.asarray(run(backend, packed, budget))
+
+    return compute
+
+
+def _states_of(encoder: Any, backend: Any, budget: int) -> Callable[[Packed], Any] | None:
+    """Return what computes token states, from the backend or from the model's own modules."""
+    if hasattr(backend, "states"):
+        return lambda packed: [np.asarray(rows) for rows in backend.states(packed)]
+    modules = getattr(encoder, "encoder", None)
+    if modules is None:
+        return None
+
+    def compute(packed: Packed) -> Any:
+        lengths = packed.lengths
+        rows = modules.packed(packed).detach().numpy()
+        return np.split(rows, np.cumsum(lengths)[:-1])
+
+    return compute
+
+
+def _fingerprint(encoder: Any, backend: Any) -> str:
+    """Return what a model is told from others by: the vectors of two texts."""
+    packed = encoder.tokens.pack([Pair("Represent the sentence: ", "fingerprint"), Pair("", "of a model")])
+    return hashlib.sha256(np.ascontiguousarray(backend.run(packed)).tobytes()).hexdigest()
