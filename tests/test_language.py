@@ -33,6 +33,7 @@ PENDING: tuple[str, ...] = (
     "src/instructor_embedding/medi/",
     "src/instructor_embedding/model/",
     "src/instructor_embedding/quantization/",
+    "src/instructor_embedding/serving/",
     "src/instructor_embedding/training/",
     "src/InstructorEmbedding/",
     "benchmarks/",

@@ -266,7 +266,7 @@ def test_rejects(tmp_path):
     rejects: list[Reject] = []
     path = saved(tmp_path / "a.jsonl", b'"one"\n{\n"\xff"\n"two"\n')
     assert [record for _, record in read_records(path, rejects.append)] == ["one", "two"]
-    assert [reject.place for reject in rejects] == ["line 2", "line 3"]
+    assert [reject.position for reject in rejects] == ["line 2", "line 3"]
 
 
 def test_one_value(tmp_path):

@@ -142,7 +142,7 @@ def test_rejects_are_set_aside(tmp_path):
     rejects = []
     path = saved(tmp_path / "x.jsonl", "\n".join([LINE, "{", LINE, json.dumps({**GOOD, "pos": ["a"]}), LINE]))
     assert len(list(read(path, rejects.append))) == 3
-    assert [reject.place for reject in rejects] == ["line 2", "line 4"]
+    assert [reject.position for reject in rejects] == ["line 2", "line 4"]
     assert "pos has 1 elements" in rejects[1].why
 
 
