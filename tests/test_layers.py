@@ -40,7 +40,6 @@ SIDEWAYS = {
     ("instructor", "engine"),
     ("encoders", "instructor"),
     ("training", "medi.batches"),
-    ("training", "medi.triple"),
     ("store", "files"),
     ("store", "vectors"),
     ("model", "files"),

@@ -60,9 +60,9 @@ def test_the_originals_form(tmp_path):
 BROKEN = {
     "no list": ("{", "invalid JSON"),
     "cut off": (json.dumps([GOOD])[:-30], "item 1"),
-    "a number": ([3], "item 1: found int 3"),
-    "a list": ([[1, 2]], "found list"),
-    "null": ([None], "found null"),
+    "a number": ([3], "item 1: the record is int 3"),
+    "a list": ([[1, 2]], "the record is list"),
+    "null": ([None], "the record is null"),
     "no query": ([{k: v for k, v in GOOD.items() if k != "query"}], "'query' is missing"),
     "no pos": ([{k: v for k, v in GOOD.items() if k != "pos"}], "'pos' is missing"),
     "no neg": ([{k: v for k, v in GOOD.items() if k != "neg"}], "'neg' is missing"),
