@@ -34,8 +34,9 @@ SCORES = ROOT / "benchmarks" / "results" / "evaluation.jsonl"
 PAGE = ROOT / "docs" / "evaluation_report.md"
 HEAD = """# Report
 
-Made by `benchmarks/evaluation.py` from [its scores](../benchmarks/results/evaluation.jsonl), as `instructor-embed evaluate report` makes any report.
-The models: instructor-mini under [its recipe's instructions](../recipes/mini/instructions.json), all-MiniLM-L6-v2 through sentence-transformers without instructions, and two baselines.
+Made by `benchmarks/evaluation.py` from [its scores](../benchmarks/results/evaluation.jsonl).
+instructor-mini runs under [its recipe's instructions](../recipes/mini/instructions.json).
+all-MiniLM-L6-v2 runs through sentence-transformers, without instructions on the eight sets.
 What the numbers mean: [evaluation.md](evaluation.md).
 
 ![scores by data set](evaluation_scores.png)
