@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from instructor_embedding.engine.workers import Workers
     from instructor_embedding.errors import (
         CheckpointError,
+        DivergenceError,
         InputError,
         InstructorError,
         LanguageModelError,
@@ -38,6 +39,7 @@ _HOME = {
     "Pair": "instruction",
     "as_pairs": "instruction",
     "CheckpointError": "errors",
+    "DivergenceError": "errors",
     "InputError": "errors",
     "InstructorError": "errors",
     "LanguageModelError": "errors",
@@ -60,6 +62,7 @@ _HOME = {
 __all__ = [
     "INSTRUCTOR",
     "CheckpointError",
+    "DivergenceError",
     "InputError",
     "Instruction",
     "InstructorError",

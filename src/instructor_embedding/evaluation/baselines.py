@@ -10,7 +10,7 @@ import numpy as np
 from instructor_embedding.errors import choose
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
+from instructor_embedding.vectors import Float32
 
 BASELINES = ("random", "tf-idf")
 
