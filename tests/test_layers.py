@@ -17,7 +17,7 @@ LAYERS = {
     "bulk": 4,
     "index": 4,
     "integrations": 4,
-    "InstructorEmbedding": 6,
+    "InstructorEmbedding": 7,
     "medi": 3,
     "training": 3,
     "evaluation": 3,

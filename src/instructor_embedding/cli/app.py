@@ -11,6 +11,7 @@ from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.doctor import doctor
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
+from instructor_embedding.cli.merge import merge
 from instructor_embedding.cli.options import flag_name
 from instructor_embedding.cli.quantize import quantize
 from instructor_embedding.cli.serve import serve
@@ -30,7 +31,7 @@ app = typer.Typer(
         "token_normalize_func": flag_name,
     },
 )
-for verb in (encode, similarity, info, bench, quantize, serve, doctor):
+for verb in (encode, similarity, info, bench, quantize, merge, serve, doctor):
     app.command()(verb)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(export.app, name="export")

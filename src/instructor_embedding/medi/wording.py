@@ -1,7 +1,7 @@
-"""Instructions by rule: from the facts of a source to what is written before its texts.
+"""Instructions by rule: from the facts of a source to the instruction of its texts.
 
-A rule knows the objective of each kind of relation, in several wordings. Symmetric relations share one instruction,
-asymmetric ones have one a side. Sources that come without facts are looked up in ``KNOWN`` by name.
+Each kind of relation has an objective in several wordings. The two sides of a symmetric relation share one instruction;
+those of an asymmetric relation have one each. Sources without facts are looked up in ``KNOWN`` by name.
 """
 
 from __future__ import annotations
@@ -9,30 +9,34 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from instructor_embedding.errors import InputError, nearest
+from instructor_embedding.errors import InputError, choose, nearest
 from instructor_embedding.instruction import Instruction
 
 
 class Facts(NamedTuple):
-    """What an instruction says about a source.
+    """What an instruction states about a source.
 
     Attributes
     ----------
     domain : str
-        Subject or origin of the texts, ``""`` where there is none.
+        Subject or origin of the texts, ``""`` for none.
     query, pos : str
         Text types of the two sides, such as ``"question"`` and ``"answer"``.
     kind : str
         One of ``KINDS``.
+    objective : str
+        What the query is represented for, such as ``"retrieving the clause that answers it"``; replaces the wordings
+        of `kind`. ``""`` uses them.
     """
 
     domain: str
     query: str
     pos: str
     kind: str
+    objective: str = ""
 
 
-# kind: objectives of the query's side, in several wordings; {pos} is the text type of the other side
+# kind -> objectives of the query side in several wordings; {pos} is the text type of the other side
 _ASYMMETRIC = {
     "question answering": (
         "retrieving the right {pos}",
@@ -103,7 +107,7 @@ KNOWN = {
 
 
 def known(name: str) -> Facts:
-    """Return the facts of a source by its file's name, whatever the case.
+    """Return the facts of a source by the name of its file, in any case.
 
     Raises
     ------
@@ -111,13 +115,10 @@ def known(name: str) -> Facts:
         The name is not in ``KNOWN``.
     """
     names = {key.lower(): key for key in KNOWN}
-    found = names.get(name.lower())
-    if found is None:
-        hint = nearest(name.lower(), names)
-        raise InputError(
-            f"there are no facts for the source {name!r}{hint}; give them in a SOURCES.json beside the file"
-        )
-    return KNOWN[found]
+    key = names.get(name.lower())
+    if key is None:
+        raise InputError(f"there are no facts for the source {name!r}{nearest(name.lower(), names)}")
+    return KNOWN[key]
 
 
 def sides(facts: Facts, wording: int = 0) -> tuple[str, str]:
@@ -127,7 +128,7 @@ def sides(facts: Facts, wording: int = 0) -> tuple[str, str]:
     ----------
     facts : Facts
     wording : int
-        0 to ``WORDINGS - 1``.
+        0 to ``WORDINGS - 1``; without effect where the facts state an objective.
 
     Raises
     ------
@@ -140,15 +141,16 @@ def sides(facts: Facts, wording: int = 0) -> tuple[str, str]:
     ('Represent the medicine question for retrieving the right answer: ', \
 'Represent the medicine answer for retrieval: ')
     """
-    if facts.kind not in KINDS:
-        raise InputError(f"kind={facts.kind!r} is unknown{nearest(facts.kind, KINDS)}; known: {', '.join(KINDS)}")
+    choose("kind", facts.kind, KINDS)
     words = {"pos": facts.pos, "a_pos": f"{'an' if facts.pos[:1].lower() in 'aeiou' else 'a'} {facts.pos}"}
     if facts.kind in _ASYMMETRIC:
-        query = Instruction(facts.query, facts.domain, _ASYMMETRIC[facts.kind][wording].format(**words))
-        return str(query), str(Instruction(facts.pos, facts.domain, _DOCUMENT[wording]))
+        objective = facts.objective or _ASYMMETRIC[facts.kind][wording].format(**words)
+        document = Instruction(facts.pos, facts.domain, _DOCUMENT[0 if facts.objective else wording])
+        return str(Instruction(facts.query, facts.domain, objective)), str(document)
+    objective = facts.objective or _SYMMETRIC[facts.kind][wording].format(**words)
     same = facts.kind in ("label", "task") or facts.query == facts.pos
-    shared = Instruction(facts.query if same else "text", facts.domain, _SYMMETRIC[facts.kind][wording].format(**words))
-    return str(shared), str(shared)
+    shared = str(Instruction(facts.query if same else "text", facts.domain, objective))
+    return shared, shared
 
 
 def of_task(name: str, categories: list[str], domains: list[str]) -> Facts:
@@ -156,8 +158,8 @@ def of_task(name: str, categories: list[str], domains: list[str]) -> Facts:
 
     Examples
     --------
-    >>> of_task("task002_quoref_answer_generation", ["Question Answering"], ["Wikipedia"])
-    Facts(domain='Wikipedia', query='question answering input', pos='quoref answer generation', kind='task')
+    >>> of_task("task002_quoref_answer_generation", ["Question Answering"], ["Wikipedia"])[:3]
+    ('Wikipedia', 'question answering input', 'quoref answer generation')
     """
     plain = re.sub(r"^(sub)?task\d+_", "", name).replace("_", " ").replace("-", " ").strip() or name
     domain = re.split(r" -> ", domains[0])[-1].strip() if domains else ""

@@ -1,4 +1,4 @@
-"""Vectors in 8 bits, 1 bit and fewer dimensions: codes, what they stand for, search, and the stores that take them."""
+"""Vectors in 8 bits, 1 bit and fewer dimensions: codes, decoding, search, and stores that read the codes."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from instructor_embedding import InputError, VectorQuantizer, rescore, search_codes, truncated
-from instructor_embedding.quantization.search import neighbors, overlap
+from instructor_embedding.quantization.search import overlap
+from instructor_embedding.vectors import nearest, unit
 
 RANDOM = np.random.default_rng(7)
 
@@ -22,13 +23,13 @@ def clustered(count):
 
 
 DOCUMENTS, QUERIES = clustered(3000), clustered(60)
-TRUTH = neighbors(DOCUMENTS, 10, QUERIES)
+TRUTH = nearest(unit(QUERIES), unit(DOCUMENTS), 10)[1]
 
 
 @pytest.mark.parametrize(("precision", "dtype", "width", "error"), [
     ("int8", np.int8, 96, 0.02), ("uint8", np.uint8, 96, 0.01), ("binary", np.uint8, 12, 0.7),
 ])  # fmt: skip
-def test_codes_stand_for_vectors(precision, dtype, width, error, tmp_path):
+def test_codes_decode_to_their_vectors(precision, dtype, width, error, tmp_path):
     quantizer = VectorQuantizer.fit(DOCUMENTS, precision)
     codes = quantizer.encode(DOCUMENTS)
     assert codes.dtype == dtype
@@ -50,12 +51,12 @@ def test_8_bits_are_within_a_step(rows, precision):
     assert (wrong <= step + 1e-6 * np.abs(rows).max() + 1e-12).all()
 
 
-def test_numbers_outside_the_range_are_cut():
+def test_values_outside_the_range_are_clipped():
     quantizer = VectorQuantizer.fit(DOCUMENTS, "int8", kept=0.99)
     assert quantizer.encode(np.full((1, 96), 9.0)).max() == 127
     assert quantizer.encode(np.full((1, 96), -9.0)).min() == -127
-    whole = VectorQuantizer.fit(DOCUMENTS, "int8")
-    assert quantizer.high[0] < whole.high[0]
+    complete = VectorQuantizer.fit(DOCUMENTS, "int8")
+    assert quantizer.high[0] < complete.high[0]
     uint8 = VectorQuantizer.fit(DOCUMENTS, "uint8", kept=0.99)
     assert uint8.encode(np.full((1, 96), 9.0)).min() == 255
 
@@ -72,7 +73,7 @@ def test_search_finds_neighbors(precision, oversampling, least):
     assert overlap(ids, TRUTH) > least
 
 
-def test_rescoring_with_the_vectors_brings_back_what_bits_lost(tmp_path):
+def test_rescoring_with_the_vectors_recovers_what_bits_lost(tmp_path):
     quantizer = VectorQuantizer.fit(DOCUMENTS, "binary")
     codes = quantizer.encode(DOCUMENTS)
     np.save(tmp_path / "vectors.npy", DOCUMENTS)
@@ -88,20 +89,23 @@ def test_calibrated_bits_beat_signs():
     fitted = VectorQuantizer.fit(DOCUMENTS, "binary")
     signs = VectorQuantizer("binary", -np.ones(96, np.float32), np.ones(96, np.float32))
     np.testing.assert_array_equal(signs.encode(QUERIES), np.packbits(QUERIES > 0, axis=1))
-    found = [search_codes(QUERIES, each.encode(DOCUMENTS), each, oversampling=1)[1] for each in (fitted, signs)]
-    assert overlap(found[0], TRUTH) > overlap(found[1], TRUTH) + 0.02
+    learned, plain = (
+        overlap(search_codes(QUERIES, codes.encode(DOCUMENTS), codes, oversampling=1)[1], TRUTH)
+        for codes in (fitted, signs)
+    )
+    assert learned > plain + 0.02
 
 
 def test_search_over_many_chunks_is_search_over_one(monkeypatch):
     for precision in ("int8", "binary"):
         quantizer = VectorQuantizer.fit(DOCUMENTS, precision)
         codes = quantizer.encode(DOCUMENTS)
-        whole = search_codes(QUERIES, codes, quantizer, 7)
+        single = search_codes(QUERIES, codes, quantizer, 7)
         with monkeypatch.context() as patch:
             patch.setattr("instructor_embedding.quantization.search._CHUNK", 113)
-            parts = search_codes(QUERIES, codes, quantizer, 7)
-        # many documents are equally far by their bits, and the last candidates are any of them
-        assert overlap(parts[1], whole[1]) > (0.9 if precision == "binary" else 0.99)
+            chunked = search_codes(QUERIES, codes, quantizer, 7)
+        # many documents have the same Hamming distance, and the last candidates are any of them
+        assert overlap(chunked[1], single[1]) > (0.9 if precision == "binary" else 0.99)
     few = search_codes(QUERIES, quantizer.encode(DOCUMENTS[:3]), quantizer, 10)
     assert few[1].shape == (60, 3)
 
@@ -114,7 +118,7 @@ def test_bits_without_numpy_2(monkeypatch):
     np.testing.assert_array_equal(search_codes(QUERIES[:5], codes, quantizer)[1], new[1])
 
 
-def test_faiss_takes_the_codes():
+def test_faiss_reads_the_codes():
     faiss = pytest.importorskip("faiss")
     bits = VectorQuantizer.fit(DOCUMENTS, "binary")
     index = faiss.IndexBinaryFlat(96)
@@ -132,7 +136,7 @@ def test_faiss_takes_the_codes():
     assert overlap(scalar.search(QUERIES, 10)[1], TRUTH) > 0.97
 
 
-def test_usearch_takes_the_codes():
+def test_usearch_reads_the_codes():
     usearch = pytest.importorskip("usearch.index")
     int8 = VectorQuantizer.fit(DOCUMENTS, "int8")
     index = usearch.Index(ndim=96, metric="cos", dtype="i8")
@@ -160,7 +164,7 @@ def test_truncated():
     np.testing.assert_allclose(np.linalg.norm(cut, axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(cut[3] * np.linalg.norm(DOCUMENTS[3, :32]), DOCUMENTS[3, :32], atol=1e-6)
     for wrong in (0, 97, 3.5, True):
-        with pytest.raises(InputError, match="dimension must be a whole number from 1 to 96"):
+        with pytest.raises(InputError, match="dimension must be an integer from 1 to 96"):
             truncated(DOCUMENTS, wrong)
 
 
@@ -187,7 +191,7 @@ def test_refusals(tmp_path):
     with pytest.raises(InputError, match="candidates must be of shape"):
         rescore(QUERIES, TRUTH[:3], vectors=DOCUMENTS)
     (tmp_path / "x.npz").write_bytes(b"no npz")
-    with pytest.raises(InputError, match=r"no file that VectorQuantizer\.save wrote"):
+    with pytest.raises(InputError, match=r"not a file of VectorQuantizer\.save"):
         VectorQuantizer.load(tmp_path / "x.npz")
 
 
