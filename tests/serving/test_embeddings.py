@@ -4,7 +4,7 @@ import base64
 
 import numpy as np
 import pytest
-from instructor_embedding.quantization.vectors import truncated
+from instructor_embedding import truncated
 
 from instructor_embedding import Pair
 
