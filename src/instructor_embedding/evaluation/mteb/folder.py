@@ -99,6 +99,9 @@ def load(folder: str | os.PathLike[str], name: str, split: str | None = None) ->
     else:
         train = getattr(task, "train_split", None)
         task.dataset = _splits(task, home, [*splits, train] if train else splits)
+        if metadata.type == "Summarization" and not hasattr(task, "min_score"):
+            judgments = [value for split in splits for values in task.dataset[split]["relevance"] for value in values]
+            task.min_score, task.max_score = min(judgments), max(judgments)
     task.data_loaded = True
     return task
 
