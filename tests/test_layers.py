@@ -7,6 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src"
 FLOORS = {
+    "__main__": 6,
     "cli": 5,
     "serving": 4,
     "bulk": 4,
@@ -28,6 +29,7 @@ FLOORS = {
     "encoder": 2,
     "encoders": 2,
     "instruction": 0,
+    "namesake": 0,
     "errors": 0,
     "extras": 0,
     "version": 0,
@@ -38,12 +40,11 @@ SIDEWAYS = {
     ("instructor", "engine"),
     ("encoders", "instructor"),
     ("training", "medi.batches"),
-    ("training", "medi.triple"),
     ("store", "files"),
     ("store", "vectors"),
     ("model", "files"),
 }
-STANDARD_ONLY = ("instruction", "errors", "extras", "version")
+STANDARD_ONLY = ("instruction", "namesake", "errors", "extras", "version")
 # heavy libraries, and the only places that may name them
 HEAVY = {
     "torch": ("model", "engine", "instructor", "training", "quantization", "evaluation"),

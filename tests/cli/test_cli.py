@@ -80,14 +80,15 @@ def test_encode_lines_from_stdin_to_stdout(command, models):
     assert [(row["instruction"], row["text"]) for row in rows] == [
         ("Represent it: ", text) for text in ("rye bread", "", "plum")
     ]
-    found = np.array([row["embedding"] for row in rows], np.float32)
-    np.testing.assert_array_equal(found, models["relu"].encode(["rye bread", "", "plum"], instruction="Represent it: "))
+    vectors = np.array([row["embedding"] for row in rows], np.float32)
+    expected = models["relu"].encode(["rye bread", "", "plum"], instruction="Represent it: ")
+    np.testing.assert_array_equal(vectors, expected)
 
 
 def test_json_lines_may_be_texts_and_pairs(command, models):
     done = command("encode", "--input-format", "jsonl", stdin='"rye"\n["Represent it: ", "plum"]\n{"text": "x"}\n')
-    found = np.array([json.loads(line)["embedding"] for line in done.out.splitlines()], np.float32)
-    np.testing.assert_array_equal(found, models["relu"].encode(["rye", ["Represent it: ", "plum"], "x"]))
+    vectors = np.array([json.loads(line)["embedding"] for line in done.out.splitlines()], np.float32)
+    np.testing.assert_array_equal(vectors, models["relu"].encode(["rye", ["Represent it: ", "plum"], "x"]))
 
 
 def test_closing_line_as_json(command, tmp_path, models):
@@ -116,7 +117,7 @@ def test_nothing_to_encode(command, tmp_path):
 BAD_FILES = {
     "no such file": ("nothing.txt", None, "there is no such file"),
     "a folder": ("", None, "it is a folder"),
-    "unknown ending": ("a.docx", "x", "the ending .docx tells no format; name one of txt"),
+    "unknown ending": ("a.docx", "x", "the extension .docx is not a format; name one of txt"),
     "not UTF-8": ("a.txt", b"fine\n\xff\xfe\n", "is not UTF-8 text"),
     "broken json": ("a.jsonl", '{"text": "x"}\n{oops\n', "line 2: invalid JSON"),
     "no text column": ("a.csv", "title,b\nx,y\n", "has no column 'text'; it has 'title', 'b'; name the one"),
@@ -153,9 +154,9 @@ def test_bad_files(command, tmp_path, case):
         (["encode", "--input-format", "parquet"], 2, "parquet cannot be read from stdin"),
         (["encode", "-o", "/nowhere/x.npy"], 2, "cannot write /nowhere/x.npy"),
         (["encode", "--truncate", "error"], 2, "max_seq_length is 512; split the text"),
-        (["encode", "--truncate", "cut"], 2, "truncate='cut' is unknown"),
-        (["encode", "--batch-size", "0"], 2, "batch_size must be a whole number"),
-        (["encode", "--dtype", "int8"], 2, "dtype='int8' is unknown"),
+        (["encode", "--truncate", "cut"], 2, "--truncate='cut' is unknown"),
+        (["encode", "--batch-size", "0"], 2, "--batch-size must be at least 1, got 0"),
+        (["encode", "--dtype", "int8"], 2, "--dtype='int8' is unknown"),
         (["encode", "--device", "tpu"], 2, "device='tpu' is unknown"),
         (["encode", "--nonsense"], 2, "No such option"),
         (["similarity", "alone"], 2, "takes at least two texts, got 1"),
@@ -198,7 +199,7 @@ def test_bench(command, folders, tmp_path):
     done = command("bench", folders["relu"], "--texts", "20", "--words", "4", "--rounds", "1", model=False)
     assert done.code == 0, done.err
     assert "texts/s" in done.out
-    assert "of what this machine's products of these shapes reach" in done.out
+    assert "of what matmuls of these shapes reach on this machine" in done.out
     (tmp_path / "mine.txt").write_text("One text.\nAnother.\n")
     own = ("--input", tmp_path / "mine.txt", "-i", "Represent:", "--rounds", "1", "--json")
     facts = json.loads(command("bench", folders["relu"], *own, model=False).out)
