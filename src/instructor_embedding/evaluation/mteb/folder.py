@@ -91,6 +91,7 @@ def load(folder: str | os.PathLike[str], name: str, split: str | None = None) ->
     metadata.dataset = {"path": f"local/{name}", "revision": fingerprint.of_files(data_files(home))}
     task.metadata = metadata
     task.hf_subsets = ["default"]
+    task.folder_tasks = known  # names that a table of instructions may have keys for
     if retrieval:
         task.dataset = {"default": {split: folder_retrieval.read(home, split) for split in splits}}
         folder_retrieval.score_changes(task, home)

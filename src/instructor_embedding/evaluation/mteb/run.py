@@ -80,7 +80,7 @@ def evaluate(
 def verify(instructions: Instructions, tasks: Iterable[Any]) -> None:
     """Raise InputError where a table of instructions has a key that is neither a task of mteb nor a task type."""
     mteb = need("mteb", _PURPOSE)
-    names = [task.metadata.name for task in tasks]
+    names = [name for task in tasks for name in getattr(task, "folder_tasks", [task.metadata.name])]
     instructions.verify(names, lambda: {name for task in mteb.get_tasks() for name in _names(task.metadata)})
 
 
