@@ -95,6 +95,69 @@ def write(home: Path, texts: LabeledTexts) -> None:
     first, second = rows[::4], rows[2::4]
     tasks = home / "tasks"
     pairs = list(zip(first, [*second[5:], *second[:5]], strict=True))
+    alike = [(a["topic"] == b["topic"]) + (a["sentiment"] == b["sentiment"]) for a, b in pairs]
+    sentences = [{"sentence1": a["text"], "sentence2": b["text"]} for a, b in pairs]
+    scored = [row | {"score": float(score)} for row, score in zip(sentences, alike, strict=True)]
+    _lines(tasks / "SelftestSTS" / "test.jsonl", scored)
+    labels = [int(a["topic"] == b["topic"]) for a, b in pairs]
+    labeled = [row | {"labels": label} for row, label in zip(sentences, labels, strict=True)]
+    _lines(tasks / "SelftestPairClassification" / "test.jsonl", labeled)
+    for split, half in (("train", first), ("test", second)):
+        topics = [{"text": row["text"], "label": row["topic"]} for row in half]
+        _lines(tasks / "SelftestClassification" / f"{split}.jsonl", topics)
+    columns = {"sentences": [r["text"] for r in second], "labels": [r["topic"] for r in second]}
+    _lines(tasks / "SelftestClustering" / "test.jsonl", [columns])
+    ranked = [
+        {
+            "query": query["text"],
+            "positive": [r["text"] for r in second if r["topic"] == query["topic"]][:2],
+            "negative": [r["text"] for r in second if r["topic"] != query["topic"]][:6],
+        }
+        for query in first[::4]
+    ]
+    _lines(tasks / "SelftestReranking" / "test.jsonl", ranked)
+    summaries = [
+        {
+            "text": query["text"],
+            "machine_summaries": [second[0]["text"], query["text"], second[-1]["text"]],
+            "human_summaries": [query["text"], second[1]["text"]],
+            "relevance": [1.0, 5.0, 2.0],
+        }
+        for query in first[:4]
+    ]
+    _lines(tasks / "SelftestSummarization" / "test.jsonl", summaries)
+    _retrieval(tasks, first[::5], second)
+    _others(home, first, second)
+
+
+def _retrieval(tasks: Path, queries: list[dict[str, str]], documents: list[dict[str, str]]) -> None:
+    """Write retrieval, retrieval with an instruction per query, and FollowIR's reranking under changed instructions."""
+    corpus = [{"_id": f"d{number}", "text": row["text"]} for number, row in enumerate(documents)]
+    for name in ("SelftestRetrieval", "SelftestInstructionRetrieval", "Core17InstructionRetrieval"):
+        changed = name.startswith("Core17")
+        asked, judged, ranked, moved = [], [], [], []
+        for number, query in enumerate(queries):
+            on_topic = [f"d{n}" for n, row in enumerate(documents) if row["topic"] == query["topic"]]
+            praise = [id_ for id_ in on_topic if documents[int(id_[1:])]["sentiment"] == "positive"]
+            for suffix in ("-og", "-changed") if changed else ("",):
+                id_ = f"q{number}{suffix}"
+                only = suffix == "-changed" or ("Instruction" in name and not changed)
+                own = "Only texts that praise are relevant." if only else "Any text on the topic is relevant."
+                instruction = {"instruction": own} if "Instruction" in name else {}
+                asked.append({"_id": id_, "text": query["text"]} | instruction)
+                judged += [{"query-id": id_, "corpus-id": d, "score": 1} for d in (praise if only else on_topic)]
+                ranked.append({"query-id": id_, "corpus-ids": [row["_id"] for row in corpus]})
+            moved.append({"query-id": f"q{number}", "corpus-ids": [d for d in on_topic if d not in praise]})
+        _lines(tasks / name / "corpus.jsonl", corpus)
+        _lines(tasks / name / "queries.jsonl", asked)
+        _lines(tasks / name / "qrels" / "test.jsonl", judged)
+        if changed:
+            _lines(tasks / name / "top_ranked.jsonl", ranked)
+            _lines(tasks / name / "qrel_diff.jsonl", moved)
+
+
+def _others(home: Path, first: list[dict[str, str]], second: list[dict[str, str]]) -> None:
+    """Write data of Billboard and Prompt Retrieval."""
     generated, references = [], []
     for number, (row, other) in enumerate(zip(first, second, strict=True)):
         human = (row["topic"] == other["topic"]) + (row["sentiment"] == other["sentiment"])
