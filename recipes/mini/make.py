@@ -4,8 +4,8 @@
     python -m recipes.mini.make --data DATA --teacher FOLDER --rehearse     # few texts and steps: does all of it run?
 
 DATA has ``train``, ``train_extra``, ``eval``, ``billboard`` and ``corpus``; the teacher is all-MiniLM-L6-v2, a folder
-or an id of the Hub. Steps: triples, texts, tokenizer, the teacher's targets, distillation, obedience, quantization. Each
-leaves its file in ``build/mini``, a rehearsal in ``build/mini-rehearsal``; ``--install`` puts the result into the
+or an id of the Hub. Steps: triples, texts, tokenizer, the teacher's targets, distillation, obedience, quantization.
+Each leaves its file in ``build/mini``, a rehearsal in ``build/mini-rehearsal``; ``--install`` puts the result into the
 package. The last step measures nothing: see README.md for the commands that do.
 """
 

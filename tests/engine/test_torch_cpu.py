@@ -31,7 +31,7 @@ def engine(request, monkeypatch):
     if request.param == "torch":
         monkeypatch.setattr(choice, "able", lambda *_: False)
         return TorchCPU
-    if not native_library.able(native_library.FLOAT32):
+    if not native_library.supports(native_library.FLOAT32):
         pytest.skip("the compiled engine is not here")
     return NativeCPU
 

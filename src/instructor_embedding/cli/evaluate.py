@@ -259,6 +259,9 @@ def report(
     ] = None,
     output: Annotated[str, typer.Option("-o", "--output", help="File; - is stdout.")] = "-",
     pictures: Annotated[str | None, typer.Option(help="Folder for scores.png, speed.png and following.png.")] = None,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="List all published data sets, not only those of your own runs.")
+    ] = False,
     leave_out: Annotated[
         bool, typer.Option("--leave-out", help="Leave out tasks with different data or metrics instead of refusing.")
     ] = False,
@@ -272,7 +275,8 @@ def report(
     form = format_of(output, format)
     check_target(output)
     runs = make.read(results, only or [], leave_out=leave_out)
-    text = render(runs, sections(runs, make.reference_of(runs, reference)), form)
+    tables = sections(runs, make.reference_of(runs, reference), complete=complete)
+    text = render(runs, tables, form)
     with replacing(output) as file:
         file.write(text.encode("utf-8"))
     if pictures is not None:

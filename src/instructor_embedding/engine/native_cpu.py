@@ -6,25 +6,22 @@ and behind the last attention only the tokens go on that the mean takes.
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from instructor_embedding.engine import native_library as native
+from instructor_embedding.engine.native_encoder import LayerWeights, NativeEncoder, Parameters, Shape
+from instructor_embedding.engine.native_library import Matrix
 from instructor_embedding.model import weights
 from instructor_embedding.model.packed import Float32, Packed
 from instructor_embedding.model.pooling import Head
-from instructor_embedding.model.quantized import QuantizedEmbedding, bits_of, int8_of, weight_of
+from instructor_embedding.model.quantized import QuantizedEmbedding, QuantizedLinear, bits_of, weight_of
 from instructor_embedding.model.t5 import Block, T5Encoder
 
-_KEPT = 64 << 20  # bytes of scratch memory that are kept between runs
-_CACHED = 4096  # positions; the bias of longer texts is computed when they come
-_GATED = 16  # gates beside as many values
-_TILES = {native.BFLOAT16: "amx_bf16", native.INT8: "amx_int8"}  # products that oneDNN has faster instructions for
+_TILES = {native.BFLOAT16: "amx_bf16", native.INT8: "amx_int8"}  # matmuls that oneDNN has faster instructions for
 
 
 class NativeCPU:
@@ -33,42 +30,35 @@ class NativeCPU:
     Parameters
     ----------
     encoder, head
-        Norms, embeddings and what the head has beside plain products are read from them at each run; the products'
-        weights are copied here.
+        Norms, embeddings and a head that is more than matmuls are read from them at each run; the matmuls' weights are
+        copied here.
     dimension : int
         Of a vector.
     precision : str
         ``"exact"``: the dtype of the weights; ``"fast"``: bfloat16; ``"int8"``. `able` says whether it can be.
+    kernels : str, optional
+        A name of `native_library.kernels`. Default: the fastest of this CPU.
     """
 
-    def __init__(self, encoder: T5Encoder, head: Head, dimension: int, precision: str = "exact") -> None:
+    def __init__(
+        self, encoder: T5Encoder, head: Head, dimension: int, precision: str = "exact", kernels: str | None = None
+    ) -> None:
         self.encoder = encoder
         self.head = head
         self.dimension = dimension
-        self.kind = kind = _kind(encoder, precision)
-        self._library = cast(ctypes.CDLL, native.library())
-        self._held: list[Any] = []
-        self._scratch: list[Tensor] = []  # lists change in one step, so threads may share them
-        self._bias = torch.empty(0, 0)
+        self.kind = _kind(encoder, precision)
+        self._plain = plain_head(head)
         config = encoder.config
-        self._model = native.Model(
-            kind=kind,
-            attention=native.BFLOAT16 if kind != native.FLOAT32 and native.able(native.BFLOAT16) else native.FLOAT32,
-            width=config.d_model,
-            heads=config.num_heads,
-            head=config.d_kv,
-            inner=config.d_ff,
-            layers=config.num_layers,
-            activation=native.ACTIVATIONS.index(config.activation),
-            gated=config.gated,
-            epsilon=encoder.final_norm.eps,
-        )
+        shape = Shape(
+            config.d_model, config.num_heads, config.d_kv, config.d_ff, config.num_layers, config.activation,
+            config.gated, encoder.final_norm.eps,
+        )  # fmt: skip
         with torch.inference_mode():
-            self._layers = (native.Layer * config.num_layers)(*(self._layer(cast(Block, b)) for b in encoder.blocks))
-            plain = plain_head(head)
-            self._dense = (native.Weight * len(plain))(*(self._pack(native.FLOAT32, [layer]) for layer in plain))
-        weights.release([layer.weight for layer in plain])
-        self._model.layer, self._model.head_weights, self._model.dense = self._layers, self._dense, len(plain)
+            layers = [_layer(cast(Block, block), f"layer {number}") for number, block in enumerate(encoder.blocks)]
+            dense = [_matrix(layer, "a dense layer") for layer in self._plain]
+            self.native = NativeEncoder(shape, layers, dense, self.kind, self._bias_of, kernels)
+        packed = [tensor for block in encoder.blocks for tensor in (*block.parameters(), *block.buffers())]
+        weights.release([*packed, *(layer.weight for layer in self._plain)])
 
     def run(self, batch: Packed) -> Float32:
         """Return float32 of shape (n, dimension).
@@ -78,122 +68,61 @@ class NativeCPU:
         IndexError
             A token id is outside the embeddings' table.
         """
-        ids, where = np.unique(batch.ids, return_inverse=True)
-        rows = self._table_rows()
-        if len(ids) and not 0 <= ids[0] <= ids[-1] < rows:
-            raise IndexError(f"token ids {ids[0]} to {ids[-1]} are outside the table of {rows} embeddings")
-        model, held = self._current()
-        bias = self._bias_of(int(batch.lengths.max()))
-        vectors = np.empty((len(batch), self._dense[-1].outputs if self._dense else model.width), np.float32)
-        arrays = [np.ascontiguousarray(part, np.int32) for part in (ids, where, batch.starts, batch.skip)]
-        given = native.Batch(
-            *(array.ctypes.data for array in arrays), bias.data_ptr(), len(batch), len(ids), (bias.shape[1] + 1) // 2,
-            vectors.ctypes.data,
-        )  # fmt: skip
-        threads = torch.get_num_threads()
-        scratch = self._room(self._library.forward_bytes(model, given, threads))
-        self._library.forward(model, given, threads, scratch.data_ptr())
-        if scratch.numel() <= _KEPT:
-            self._scratch.append(scratch)
-        del held
-        return self._finished(vectors)
-
-    def _finished(self, vectors: Float32) -> Float32:
-        if not self._dense:
+        vectors = self.native.run(batch, self._parameters(), torch.get_num_threads())
+        if not self._plain:
             with torch.inference_mode():
-                found: Float32 = self.head.project(torch.from_numpy(vectors)).numpy()
-            return found
+                projected: Float32 = self.head.project(torch.from_numpy(vectors)).numpy()
+            return projected
         if self.head.normalize:
             vectors /= np.sqrt(np.einsum("nd,nd->n", vectors, vectors)).clip(1e-12)[:, None]
         return vectors
 
-    def _room(self, size: int) -> Tensor:
-        """Return scratch memory, of an earlier run if it is large enough."""
-        while self._scratch:
-            try:
-                found = self._scratch.pop()
-            except IndexError:  # another thread was faster
-                break
-            if found.numel() >= size:
-                return found
-        return torch.empty(size, dtype=torch.uint8)
-
-    def _bias_of(self, length: int) -> Tensor:
-        """Return the bias of relative positions: float32 of shape (H, 2 L - 1) for L of at least `length`."""
-        bias = self._bias
-        if 2 * length - 1 > bias.shape[1]:
-            with torch.inference_mode():
-                bias = self.encoder.distance_bias(length).contiguous()
-            if length <= _CACHED:
-                self._bias = bias
+    def _bias_of(self, length: int) -> Float32:
+        with torch.inference_mode():
+            bias: Float32 = self.encoder.distance_bias(length).contiguous().numpy()
         return bias
 
-    def _table_rows(self) -> int:
+    def _parameters(self) -> Parameters:
+        """Return norms and embeddings as they are now."""
+        blocks = [cast(Block, block) for block in self.encoder.blocks]
         table: Any = self.encoder.embedding
-        rows: int = len(table.codes if isinstance(table, QuantizedEmbedding) else table.weight)
-        return rows
-
-    def _current(self) -> tuple[native.Model, list[Any]]:
-        """Return a copy of the model with norms and embeddings as they are now, and what holds their memory."""
-        held: list[Any] = []
-        model, layers = native.Model.from_buffer_copy(self._model), type(self._layers).from_buffer_copy(self._layers)
-        model.layer = layers
-
-        def pointer(weight: Tensor) -> int:
-            plain = weight.detach().float().contiguous()
-            held.append(plain)
-            return plain.data_ptr()
-
-        for layer, block in zip(layers, self.encoder.blocks, strict=True):
-            layer.attention_norm = pointer(cast(Block, block).attention_norm.weight)
-            layer.feed_forward_norm = pointer(cast(Block, block).feed_forward_norm.weight)
-        model.final_norm = pointer(self.encoder.final_norm.weight)
-        table: Any = self.encoder.embedding
-        if isinstance(table, QuantizedEmbedding):
-            model.table_kind = native.INT8 if bits_of(table.codes) == 8 else native.INT4
-            parts = [table.codes.contiguous(), table.scale.contiguous(), table.columns.float().contiguous()]
-            model.table, model.table_scale, model.table_columns = (part.data_ptr() for part in parts)
-        else:
-            parts = [table.weight.detach().contiguous()]
-            model.table_kind = native.BFLOAT16 if table.weight.dtype == torch.bfloat16 else native.FLOAT32
-            model.table = parts[0].data_ptr()
-        return model, [*held, *parts, layers]
-
-    def _layer(self, block: Block) -> native.Layer:
-        attention, inner = block.attention, block.feed_forward
-        up = [inner.wi_0, inner.wi_1] if inner.gated else [inner.wi]
-        layer = native.Layer(
-            None,
-            None,
-            self._pack(self.kind, [attention.q, attention.k, attention.v]),
-            self._pack(self.kind, [attention.o]),
-            self._pack(self.kind, up, gated=inner.gated),
-            self._pack(self.kind, [inner.wo]),
+        columns = table.columns.float().numpy() if isinstance(table, QuantizedEmbedding) else None
+        return Parameters(
+            [_floats(block.attention_norm.weight) for block in blocks],
+            [_floats(block.feed_forward_norm.weight) for block in blocks],
+            _floats(self.encoder.final_norm.weight),
+            _matrix(table, "the table of embeddings"),
+            columns,
         )
-        weights.release([*block.parameters(), *block.buffers()])
-        return layer
 
-    def _pack(self, kind: int, layers: list[Any], gated: bool = False) -> native.Weight:
-        """Lay out the weights (out, in) of linear layers, one above the other or, gated, 16 rows of each in turn."""
-        join = _in_turn if gated else torch.cat
-        if kind == native.INT8:
-            codes, scale = (join(each) for each in zip(*map(int8_of, layers), strict=True))
-        else:
-            dtype = torch.bfloat16 if kind == native.BFLOAT16 else torch.float32
-            codes = join([weight_of(layer).detach().to(dtype) for layer in layers])
-        outputs, inputs = codes.shape
-        padded = -(-outputs // native.COLUMNS) * native.COLUMNS
-        panels = torch.empty(self._library.panel_bytes(kind, outputs, inputs), dtype=torch.uint8)
-        shift = torch.zeros(padded if kind == native.INT8 else 0, dtype=torch.int32)
-        codes = codes.contiguous()
-        self._library.panel_pack(kind, codes.data_ptr(), outputs, inputs, panels.data_ptr(), shift.data_ptr())
-        weight = native.Weight(panels.data_ptr(), None, None, inputs, outputs)
-        self._held.append(panels)
-        if kind == native.INT8:
-            scale = F.pad(scale, (0, padded - outputs))
-            self._held += [scale, shift]
-            weight.scale, weight.shift = scale.data_ptr(), shift.data_ptr()
-        return weight
+
+def _floats(weight: Tensor) -> Float32:
+    array: Float32 = weight.detach().float().numpy()
+    return array
+
+
+def _layer(block: Block, name: str) -> LayerWeights:
+    attention, inner = block.attention, block.feed_forward
+    up = [inner.wi_0, inner.wi_1] if inner.gated else [inner.wi]
+    return LayerWeights(
+        [_matrix(layer, f"{name}: a weight of q, k, v") for layer in (attention.q, attention.k, attention.v)],
+        _matrix(attention.o, f"{name}: the weight of o"),
+        [_matrix(layer, f"{name}: a weight of wi") for layer in up],
+        _matrix(inner.wo, f"{name}: the weight of wo"),
+    )
+
+
+def _matrix(layer: Any, name: str) -> Matrix:
+    """Return a layer's weight as it is stored, without a copy where numpy can share its memory."""
+    if isinstance(layer, (QuantizedLinear, QuantizedEmbedding)):
+        format = native.INT8 if bits_of(layer.codes) == 8 else native.INT4
+        return Matrix(layer.codes.numpy(), format, layer.scale.numpy(), name)
+    weight = weight_of(layer).detach()
+    if weight.dtype == torch.bfloat16:
+        return Matrix(weight.contiguous().view(torch.int16).numpy().view(np.uint16), native.BFLOAT16, None, name)
+    if weight.dtype == torch.float16:
+        return Matrix(weight.numpy(), native.FLOAT16, None, name)
+    return Matrix(weight.float().numpy(), native.FLOAT32, None, name)
 
 
 def able(encoder: T5Encoder, precision: str) -> bool:
@@ -207,7 +136,7 @@ def able(encoder: T5Encoder, precision: str) -> bool:
     )
     plain = known and not table._forward_hooks and not table._forward_pre_hooks
     config = encoder.config
-    return plain and config.d_kv % 2 == 0 and config.num_layers > 0 and native.able(kind)
+    return plain and config.d_kv % 2 == 0 and config.num_layers > 0 and native.supports(kind)
 
 
 def _kind(encoder: T5Encoder, precision: str) -> int:
@@ -215,13 +144,6 @@ def _kind(encoder: T5Encoder, precision: str) -> int:
     if precision == "exact" and encoder.dtype == torch.bfloat16:
         return native.BFLOAT16
     return {"exact": native.FLOAT32, "fast": native.BFLOAT16, "int8": native.INT8}[precision]
-
-
-def _in_turn(parts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-    """Join rows of several tensors, 16 of each in turn, filled up with zeros."""
-    count = parts[0].shape[0]
-    filled = [torch.cat([part, part.new_zeros(-count % _GATED, *part.shape[1:])]) for part in parts]
-    return torch.stack([part.unflatten(0, (-1, _GATED)) for part in filled], 1).flatten(0, 2)
 
 
 def plain_head(head: Head) -> list[nn.Linear]:

@@ -88,8 +88,10 @@ class CachedEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """The identity of the model and its options, computed once."""
-        return "+".join([self._encoder.fingerprint, *(f"{key}={value}" for key, value in sorted(self.options.items()))])
+        """The identity of the model and its options, computed once; a ``fingerprint`` of the model's own goes first."""
+        own = getattr(self.model, "fingerprint", None)
+        identity = own if isinstance(own, str) else self._encoder.fingerprint
+        return "+".join([identity, *(f"{key}={value}" for key, value in sorted(self.options.items()))])
 
     @property
     def size(self) -> dict[str, int]:
