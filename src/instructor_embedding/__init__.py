@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from instructor_embedding.quantization.weights import quantize
 
 _HOME = {
+    "Encoder": "encoder",
     "INSTRUCTOR": "instructor",
     "Instruction": "instruction",
     "Pair": "instruction",

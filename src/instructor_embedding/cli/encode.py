@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -93,9 +92,9 @@ def encode(
 
     budget = pipeline.budget_of(batch_size)
     embedder = options.load(model, device, dtype, backend, precision)
-    texts = tokens = truncated = 0
     start = time.perf_counter()
-    progress = tqdm(unit=" texts", desc="encode", leave=False, disable=not sys.stderr.isatty())
+    texts = tokens = truncated = 0
+    progress = tqdm(unit=" texts", desc="encode", leave=False, disable=None)
     with progress as bar, vector_files.VectorFile(output, kind, embedder.dimension, columns.keep) as file:
         windows = pipeline.encode(waiting.pairs(), embedder.tokens, embedder.eval().backend, budget, truncate)
         for window in windows:
@@ -105,10 +104,14 @@ def encode(
             tokens += int(window.kept.sum())
             truncated += int((window.full > window.kept).sum())
             bar.update(len(window.pairs))
-    seconds = round(time.perf_counter() - start, 3)
+    seconds = time.perf_counter() - start
     facts = {
-        "texts": texts, "tokens": tokens, "truncated": truncated, "empty": waiting.empty, "seconds": seconds
-    }  # fmt: skip
+        "texts": texts,
+        "tokens": tokens,
+        "truncated": truncated,
+        "empty": waiting.empty,
+        "seconds": round(seconds, 3),
+    }
     if as_json:
         typer.echo(json.dumps(facts), err=output == "-")
     else:

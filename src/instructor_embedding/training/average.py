@@ -41,8 +41,8 @@ def average(folders: Sequence[Path], weights: Sequence[float] | None = None) -> 
     if len(shares) != len(folders) or not sum(shares) > 0 or min(shares) < 0:
         raise InputError(f"weights must be {len(folders)} values of 0 or more, one per model, got {shares}")
     first = _read(folders[0])
-    embedder = Embedder(first)
-    total = {name: value.detach().double() * shares[0] for name, value in embedder.named_parameters()}
+    mean = Embedder(first)
+    total = {name: value.detach().double() * shares[0] for name, value in mean.named_parameters()}
     for folder, share in zip(folders[1:], shares[1:], strict=True):
         parts = _read(folder)
         _refuse_other_model(folders[0], first, folder, parts)
@@ -51,9 +51,9 @@ def average(folders: Sequence[Path], weights: Sequence[float] | None = None) -> 
                 raise CheckpointError(f"{folder} is of another shape than {folders[0]}: {name} differs")
             total[name] += value.double() * share
     with torch.no_grad():
-        for name, value in embedder.named_parameters():
+        for name, value in mean.named_parameters():
             value.copy_((total[name] / sum(shares)).float())
-    return embedder
+    return mean
 
 
 def merge(models: Sequence[str], output: str, weights: Sequence[float] | None = None) -> Path:

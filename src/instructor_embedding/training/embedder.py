@@ -33,14 +33,14 @@ class Embedder(embedder.Embedder):
 
     Parameters
     ----------
-    parts : embedder.Embedder
+    model : model.embedder.Embedder
         Its weights are copied, so that training never writes to a mapped file.
     """
 
     accepts_loss_kwargs = False
 
-    def __init__(self, parts: embedder.Embedder) -> None:
-        super().__init__(parts.encoder, parts.head, parts.tokens)
+    def __init__(self, model: embedder.Embedder) -> None:
+        super().__init__(model.encoder, model.head, model.tokens)
         for parameter in self.parameters():
             parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
             parameter.requires_grad_(True)
@@ -169,7 +169,7 @@ class Embedder(embedder.Embedder):
         return trained, sum(math.prod(weight.shape) for weight in self.parameters())
 
 
-def state_of(parts: embedder.Embedder) -> dict[str, Tensor]:
+def state_of(model: embedder.Embedder) -> dict[str, Tensor]:
     """Return the weights of a model under the names that they have in an `Embedder`."""
-    state = {f"encoder.{name}": value for name, value in parts.encoder.state_dict().items()}
-    return state | {f"head.{name}": value for name, value in parts.head.state_dict().items()}
+    state = {f"encoder.{name}": value for name, value in model.encoder.state_dict().items()}
+    return state | {f"head.{name}": value for name, value in model.head.state_dict().items()}

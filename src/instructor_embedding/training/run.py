@@ -22,7 +22,7 @@ from instructor_embedding.training.arguments import parse
 from instructor_embedding.training.average import average
 from instructor_embedding.training.card import Facts, card, task_rows, task_table
 from instructor_embedding.training.data import TrainingData, read_data, reading_of
-from instructor_embedding.training.dev import DevSet, read_dev
+from instructor_embedding.training.dev import DevSet, held_back, read_dev
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.history import History, read_history
 from instructor_embedding.training.interrupt import Interrupt
@@ -67,6 +67,7 @@ def train(arguments: Sequence[str]) -> Path:
     dev = read_dev(
         evaluation.dev_files, evaluation.dev_instruction, evaluation.max_eval_samples, reading_of(settings.data)
     )
+    dev += held_back(data.held_back())
     _check_metric(settings, dev)
     epoch_batches(settings, data)  # refuses what cannot form batches, before anything is written
     identity = identity_of(settings, data)
@@ -106,8 +107,12 @@ def _finish(trainer: InstructorTrainer, data: TrainingData, output: Path) -> Non
         folders = checkpoints(output)[-count:]
         if len(folders) < count:
             raise InputError(f"average=last:{count} needs {count} checkpoints, and there are {len(folders)}; lower save_steps")
-        average(folders).save(output)
+        mean = average(folders)
+        mean.save(output)
         _say(f"the model is the mean of {', '.join(folder.name for folder in folders)}")
+        for dev in trainer.dev:
+            for name, value in dev.score(mean.encode).items():
+                _say(f"{dev.name}_{name}: {value:.4f} of the mean")
     else:
         trainer.save_model()
     if settings.trainer.should_save:
@@ -115,7 +120,21 @@ def _finish(trainer: InstructorTrainer, data: TrainingData, output: Path) -> Non
         text = card(output.resolve().name, trainer.embedder.dimension, facts, read_history(output))
         (output / "README.md").write_text(text, encoding="utf-8")
         (output / "training.json").write_text(json.dumps(facts.settings, indent=2) + "\n", encoding="utf-8")
+        for line in _progress(trainer, output):
+            _say(line)
         _say(f"{trainer.state.global_step} steps done; the model is in {output}")
+
+
+def _progress(trainer: InstructorTrainer, output: Path) -> list[str]:
+    """Return a line for each score: before training, and of the model that was written, the best or the last one."""
+    scored = [line for line in read_history(output) if "eval_mean" in line]
+    if not scored or scored[0]["step"]:
+        return []
+    best = trainer.state.best_global_step if trainer.settings.trainer.load_best_model_at_end else None
+    chosen = next((line for line in scored if line["step"] == best), scored[-1])
+    names = [name for name in scored[0] if name.startswith("eval_") and name != "eval_mean" and name in chosen]
+    step = int(chosen["step"])
+    return [f"{name[5:]}: {scored[0][name]:.4f} before, {chosen[name]:.4f} after {step} steps" for name in names]
 
 
 def _already_done(trainer: InstructorTrainer, start: Path, output: Path) -> None:
