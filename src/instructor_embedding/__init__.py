@@ -42,7 +42,6 @@ _HOME = {
     "as_pairs": "instruction",
     "CheckpointError": "errors",
     "DivergenceError": "errors",
-    "Encoder": "encoder",
     "InputError": "errors",
     "InstructorError": "errors",
     "LanguageModelError": "errors",
