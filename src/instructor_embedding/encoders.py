@@ -1,7 +1,7 @@
 """Encoders of any library behind one protocol: the one loader, and the one treatment of the instruction.
 
-A model of this package reads instruction and text as it was trained to. A model of sentence-transformers gets the
-instruction as its ``prompt``. Any other object with ``encode(pairs)`` decides by itself.
+A model of this package reads instruction and text in the form of its training. A model of sentence-transformers gets
+the instruction as its ``prompt``. Any other object with ``encode(pairs)`` decides on its own.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class INSTRUCTOR(nn.Module):
             local_files_only=local_files_only,
         )
         self._choice = choice
-        self._choice.folder = folder
+        self._choice.folder = self.folder = folder
         parts = checkpoint.read(folder)
         self.encoder = parts.encoder
         self.head = parts.head

@@ -116,7 +116,7 @@ def test_nothing_to_encode(command, tmp_path):
 BAD_FILES = {
     "no such file": ("nothing.txt", None, "there is no such file"),
     "a folder": ("", None, "it is a folder"),
-    "unknown ending": ("a.docx", "x", "the ending .docx tells no format; name one of txt"),
+    "unknown ending": ("a.docx", "x", "the extension .docx names no format; name one of txt"),
     "not UTF-8": ("a.txt", b"fine\n\xff\xfe\n", "is not UTF-8 text"),
     "broken json": ("a.jsonl", '{"text": "x"}\n{oops\n', "line 2: invalid JSON"),
     "no text column": ("a.csv", "title,b\nx,y\n", "has no column 'text'; it has 'title', 'b'; name the one"),

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from instructor_embedding.errors import InputError
+from instructor_embedding.errors import InputError, OutputError
 
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/(stdout|stderr)")
 _STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -41,8 +41,9 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
     Raises
     ------
     InputError
-        The file cannot be written: the folder is missing, the path is a folder, permissions are lacking, the disk is
-        full, ...
+        The path cannot be written: the folder is missing, it is a folder, permissions are lacking.
+    OutputError
+        Writing fails: the disk is full, ...
     """
     name = os.fspath(path)
     through = _written_through(name)
@@ -62,7 +63,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
             try:
                 os.replace(draft, target)
             except OSError as error:
-                raise InputError(f"cannot write {name}: {error.strerror}") from None
+                raise OutputError(f"cannot write {name}: {error.strerror}") from None
             _synchronized_folder(os.path.dirname(target))
         finally:
             with contextlib.suppress(OSError):
@@ -115,7 +116,7 @@ class _Output(io.FileIO):
 
         Raises
         ------
-        InputError
+        OutputError
             The disk is full, or the device refuses; a reader that has gone stays a ``BrokenPipeError``.
         """
         try:
@@ -123,7 +124,7 @@ class _Output(io.FileIO):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise InputError(f"cannot write {self.label}: {error.strerror}") from None
+            raise OutputError(f"cannot write {self.label}: {error.strerror}") from None
 
 
 def _written_through(name: str) -> int | None:
@@ -198,7 +199,7 @@ def _synchronized(descriptor: int, name: str) -> None:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such call
-            raise InputError(f"cannot write {name}: {error.strerror}") from None
+            raise OutputError(f"cannot write {name}: {error.strerror}") from None
 
 
 def _synchronized_folder(folder: str) -> None:
@@ -212,7 +213,7 @@ def _synchronized_folder(folder: str) -> None:
 
 @contextmanager
 def _stops_raise() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise SystemExit, so that cleaning up runs; handlers of others stay as they are."""
+    """Let SIGTERM and SIGHUP raise SystemExit, so that cleaning up runs; handlers of others stay unchanged."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

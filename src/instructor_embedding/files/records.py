@@ -40,7 +40,7 @@ __all__ = [
 ]
 FORMATS = ("txt", "csv", "tsv", "json", "jsonl", "parquet")
 WRITTEN = ("json", "jsonl", "parquet")
-_ENDINGS = {"ndjson": "jsonl", "md": "txt", "text": "txt", "tab": "tsv", "pq": "parquet"}
+_EXTENSIONS = {"ndjson": "jsonl", "md": "txt", "text": "txt", "tab": "tsv", "pq": "parquet"}
 
 Position = tuple[str, int]  # ("line", 3): what is counted, and which, from 1
 
@@ -49,31 +49,31 @@ class Reject(NamedTuple):
     """A record that was set aside: its file, its position such as ``"line 3"``, why, and what it was."""
 
     file: str
-    place: str
+    position: str
     why: str
     record: Any
 
 
 def format_of(path: str, format: str | None = None, known: Iterable[str] = FORMATS, default: str = "json") -> str:
-    """Return the format given, else the one that the file's ending tells (before .gz or .zst), else `default`.
+    """Return the format given, else the one of the file's extension (before .gz or .zst), else `default`.
 
     Raises
     ------
     InputError
-        The format is unknown, or the ending tells none.
+        The format is unknown, or the extension names none.
     """
     allowed = tuple(known)
     if format is not None:
-        return choose("format", _ENDINGS.get(format, format), allowed)
+        return choose("format", _EXTENSIONS.get(format, format), allowed)
     name = PurePath(path).name.lower()
     while name.endswith((".gz", ".zst")):
         name = name.rpartition(".")[0]
-    ending = name.rpartition(".")[2] if "." in name.lstrip(".") else ""
-    kind = _ENDINGS.get(ending, ending) or default
+    extension = name.rpartition(".")[2] if "." in name.lstrip(".") else ""
+    kind = _EXTENSIONS.get(extension, extension) or default
     if kind == "json" and kind not in allowed:
         kind = "jsonl"
     if kind not in allowed:
-        raise InputError(f"{path}: the ending .{ending} tells no format; name one of {', '.join(allowed)}")
+        raise InputError(f"{path}: the extension .{extension} names no format; name one of {', '.join(allowed)}")
     return kind
 
 
@@ -98,7 +98,7 @@ def read_records(
         Takes lines that are invalid JSON as a `Reject`; without it they are errors. What cannot be skipped, such as a
         truncated file, is always an error.
     format : str, optional
-        One of `FORMATS`; default: the ending's, and without an ending `default`. ``"json"`` is a list of records or,
+        One of `FORMATS`; default: the extension's, and without one `default`. ``"json"`` is a list of records or,
         where the first character does not open a list, one record per line.
     encoding : str, optional
         Default: the one that a byte order mark tells, or else UTF-8.
@@ -243,12 +243,12 @@ def write_records(
     schema : function returning a pyarrow schema
         Of parquet; default: that of the first records.
     format : str, optional
-        ``"json"``, ``"jsonl"`` or ``"parquet"``; default: the ending's.
+        ``"json"``, ``"jsonl"`` or ``"parquet"``; default: the extension's.
 
     Raises
     ------
     InputError
-        The ending is unknown, the folder is missing or the file cannot be written.
+        The extension is unknown, the folder is missing or the file cannot be written.
     """
     name = os.fspath(path)
     kind = _written_format(name, format)
@@ -268,7 +268,7 @@ def _written_format(name: str, format: str | None) -> str:
         if format is not None:
             raise
         raise InputError(
-            f"{name}: the ending tells no format; allowed: .json, .jsonl, either with .gz or .zst, .parquet"
+            f"{name}: the extension names no format; allowed: .json, .jsonl, either with .gz or .zst, .parquet"
         ) from None
     return kind
 
