@@ -180,7 +180,7 @@ def size(folder):
 def texts(args):
     """Return short texts: sentences of STS-B where there is data, else made ones."""
     if args.data:
-        from instructor_embedding.evaluation.local_tasks import rows
+        from instructor_embedding.evaluation.mteb.folder_files import rows
 
         found = rows(Path(args.data) / "STSBenchmark" / "test.jsonl.gz")
         texts = list(dict.fromkeys(row["sentence1"] for row in found))[: args.texts]
@@ -211,9 +211,9 @@ def compare(rows, models, pairs, rounds):
 
 def scores(model, name, tasks, data):
     from instructor_embedding.evaluation import mteb
-    from instructor_embedding.evaluation.encoder import Encoder
+    from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 
-    found = mteb.evaluate(Encoder(model, name), mteb.tasks_named(tasks, [], data))
+    found = mteb.evaluate(CachedEncoder(model, name), mteb.tasks_named(tasks, [], data))
     return {score.task: round(score.value, 2) for score in found}
 
 

@@ -48,7 +48,7 @@ def table(result: dict) -> str:
                 f"| {facts['cosine']:.5f} | {facts['memory']:.0f} |"
             )
     place = f"{machine['cores']} cores of an {machine['cpu']}, {machine['date']}"
-    told = f"Base shape, random weights, whole `encode`, {place}."
+    told = f"Base shape, random weights, complete `encode` calls, {place}."
     return "\n".join([told, "", *lines])
 
 

@@ -18,7 +18,7 @@ QUESTIONS = [
     "draw a random number",
     "What is the time in another city?",
 ]
-# what they speak of, what they feel, and what was said
+# topic, emotion, text
 COMMENTS = [
     ("food", "joy", "The soup was wonderful, I am so happy we came here!"),
     ("food", "joy", "Best pasta ever, what a joy, haha!"),
@@ -51,56 +51,56 @@ BY_EMOTION = Instruction("comment", objective="classifying its emotion")
 
 def documentation() -> dict[str, str]:
     """Return the first lines of the documentation of this Python's own modules, by module."""
-    found = {}
+    first_lines = {}
     for file in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         try:
             text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
         except (SyntaxError, UnicodeDecodeError):
             continue
         if text and not file.stem.startswith("_"):
-            found[file.stem] = " ".join(text.split())[:300]
-    return found
+            first_lines[file.stem] = " ".join(text.split())[:300]
+    return first_lines
 
 
 def retrieve(model: INSTRUCTOR) -> None:
     modules = documentation()
-    asked = Instruction("question", "programming", "retrieving the matching documentation")
+    instruction = Instruction("question", "programming", "retrieving the matching documentation")
     documented = Instruction("documentation", "programming", "retrieval")
     scores = model.similarity(
-        model.encode(QUESTIONS, instruction=asked), model.encode(list(modules.values()), instruction=documented)
+        model.encode(QUESTIONS, instruction=instruction), model.encode(list(modules.values()), instruction=documented)
     )
     print(f"\nThe documentation of {len(modules)} of Python's modules, searched by meaning:")
     for question, row in zip(QUESTIONS, np.asarray(scores), strict=True):
-        best = [list(modules)[place] for place in np.argsort(-row)[:3]]
+        best = [list(modules)[index] for index in np.argsort(-row)[:3]]
         print(f"  {question:42} {', '.join(best)}")
 
 
-def turn(model: INSTRUCTOR) -> dict[str, np.ndarray]:
-    """Show the neighbors of one comment under two instructions, and what neighbors and clusters then share."""
+def compare(model: INSTRUCTOR) -> dict[str, np.ndarray]:
+    """Show how two instructions change the neighbors of a comment and the clusters of all comments."""
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score
 
     texts = [text for _, _, text in COMMENTS]
     topics, emotions = (np.array([comment[column] for comment in COMMENTS]) for column in (0, 1))
-    vectors = {str(asked): model.encode(texts, instruction=asked) for asked in (BY_TOPIC, BY_EMOTION)}
+    vectors = {str(instruction): model.encode(texts, instruction=instruction) for instruction in (BY_TOPIC, BY_EMOTION)}
     print(f"\nNearest to {texts[SHOWN]!r}")
-    for asked, rows in vectors.items():
-        print(f"  {asked}")
-        for place in np.argsort(-(rows @ rows[SHOWN]))[1:4]:
-            print(f"    {rows[place] @ rows[SHOWN]:.2f}  {texts[place]}")
+    for instruction, rows in vectors.items():
+        print(f"  {instruction}")
+        for index in np.argsort(-(rows @ rows[SHOWN]))[1:4]:
+            print(f"    {rows[index] @ rows[SHOWN]:.2f}  {texts[index]}")
     print(f"\n{len(texts)} comments on two topics with three emotions")
     print(f"  {'':52}{'same topic':>12}{'same emotion':>14}{'clusters':>10}")
-    for asked, rows in vectors.items():
+    for instruction, rows in vectors.items():
         nearest = (rows @ rows.T - 2 * np.eye(len(rows))).argmax(1)
         shares = [np.mean(kinds == kinds[nearest]) for kinds in (topics, emotions)]
         clusters = KMeans(3, n_init=10, random_state=0).fit_predict(rows)
-        print(f"  {asked:52}{shares[0]:12.0%}{shares[1]:14.0%}{adjusted_rand_score(emotions, clusters):10.2f}")
+        print(f"  {instruction:52}{shares[0]:12.0%}{shares[1]:14.0%}{adjusted_rand_score(emotions, clusters):10.2f}")
     print("  same: how often the nearest comment has it; clusters: how well three fit the emotions (1: exactly)")
     return vectors
 
 
 def draw(vectors: dict[str, np.ndarray]) -> None:
-    """Draw the comments under each instruction on the two axes along which they differ most."""
+    """Draw the comments under each instruction on their first two principal components."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -109,14 +109,14 @@ def draw(vectors: dict[str, np.ndarray]) -> None:
     figure, panels = pyplot.subplots(1, len(vectors), figsize=(10, 4.6), constrained_layout=True)
     colors = {"joy": "tab:orange", "anger": "tab:red", "gratitude": "tab:green"}
     shapes = {"food": "o", "work": "^"}
-    for panel, (asked, rows) in zip(panels, vectors.items(), strict=True):
-        moved = rows - rows.mean(0)
-        places = moved @ np.linalg.svd(moved, full_matrices=False)[2][:2].T
+    for panel, (instruction, rows) in zip(panels, vectors.items(), strict=True):
+        centered = rows - rows.mean(0)
+        points = centered @ np.linalg.svd(centered, full_matrices=False)[2][:2].T
         for topic, shape in shapes.items():
             for emotion, color in colors.items():
                 some = [n for n, (a, b, _) in enumerate(COMMENTS) if (a, b) == (topic, emotion)]
-                panel.scatter(*places[some].T, c=color, marker=shape, s=70, label=f"{topic}, {emotion}")
-        panel.set(title=asked.strip(), xticks=[], yticks=[])
+                panel.scatter(*points[some].T, c=color, marker=shape, s=70, label=f"{topic}, {emotion}")
+        panel.set(title=instruction.strip(), xticks=[], yticks=[])
     panels[-1].legend(loc="best", frameon=False)
     PICTURE.parent.mkdir(exist_ok=True)
     figure.savefig(PICTURE, dpi=120)
@@ -137,7 +137,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     print(f"instructor-mini, loaded in {seconds:.2f} s: {model.get_sentence_embedding_dimension()} dimensions.")
     retrieve(model)
-    draw(turn(model))
+    draw(compare(model))
     measure(model)
 
 

@@ -35,10 +35,10 @@ class Exported:
             self.run = lambda inputs: np.array(graph(inputs)[0])
 
     def ids(self, text: str) -> list[int]:
-        """Return token ids; a long text keeps its beginning and the end mark."""
+        """Return token ids; a long text is truncated to its beginning and the EOS token."""
         text = text.strip().lower() if self.lower else text.strip()
-        found = self.tokenizer.encode(text).ids
-        return found if len(found) <= self.longest else found[: self.longest - 1] + found[-1:]
+        ids = self.tokenizer.encode(text).ids
+        return ids if len(ids) <= self.longest else ids[: self.longest - 1] + ids[-1:]
 
     def encode(self, pairs: list[tuple[str, str]]) -> np.ndarray:
         """Return float32 of shape (n, dim) for pairs of instruction and text."""

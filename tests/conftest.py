@@ -25,13 +25,13 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def models(folders):
-    """Golden models, by kind; tests must leave them as they are."""
+    """Golden models, by kind; tests must not change them."""
     return {kind: INSTRUCTOR(folder, device="cpu") for kind, folder in folders.items()}
 
 
 @pytest.fixture
 def model(folders):
-    """A model of one's own."""
+    """A model that the test may change."""
     return INSTRUCTOR(folders["relu"], device="cpu")
 
 

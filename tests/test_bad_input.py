@@ -1,4 +1,4 @@
-"""What `encode` accepts and refuses: each case gives the documented result or one clear error with the place in it."""
+"""What `encode` accepts and refuses: each case gives the documented result or one clear error that names the item."""
 
 import traceback
 
@@ -134,10 +134,10 @@ def name_last_frame(error):
 
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_accepted(case, models):
-    given, meaning = ACCEPTED[case]
+    sentences, meaning = ACCEPTED[case]
     model = models["relu"]
-    bare = isinstance(given, (str, Pair, dict))
-    vectors = model.encode(given, truncate="quiet")
+    bare = isinstance(sentences, (str, Pair, dict))
+    vectors = model.encode(sentences, truncate="quiet")
     assert vectors.dtype == np.float32
     assert vectors.shape == ((48,) if bare else (len(meaning), 48))
     np.testing.assert_allclose(np.linalg.norm(np.atleast_2d(vectors), axis=1)[: len(meaning)], 1, atol=1e-6)
@@ -149,9 +149,9 @@ def test_accepted(case, models):
 @pytest.mark.parametrize("output", ["sentence_embedding", "token_embeddings", None])
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(case, output, models):
-    given, message = REFUSED[case]
+    sentences, message = REFUSED[case]
     with pytest.raises(InputError, match=message) as caught:
-        models["relu"].encode(given, output_value=output)
+        models["relu"].encode(sentences, output_value=output)
     assert "instructor_embedding" in name_last_frame(caught.value)
 
 
@@ -168,17 +168,17 @@ def test_borders_that_would_mask_everything(models, monkeypatch):
     model = models["relu"]
     tokenizer = model.tokens.tokenizer
     words = [word.lstrip("▁") for word in tokenizer.get_vocab() if word.startswith("▁") and len(word) > 3]
-    found = 0
+    merges = 0
     for word in sorted(words):
         for cut in range(1, len(word)):
             pair = Pair(word[:cut], word[cut:])
             pieces = len(tokenizer.encode(word).ids)
             if len(tokenizer.encode(pair.instruction).ids) >= max(pieces, 3):
-                found += 1
+                merges += 1
                 vector = model.encode(pair)
                 assert abs(np.linalg.norm(vector) - 1) < 1e-6
                 assert model.tokens.pack([pair]).skip[0] == pieces - 1
-    assert found >= 10
+    assert merges >= 10
 
 
 def test_two_texts_that_look_like_a_pair_can_be_encoded_on_purpose(models):

@@ -1,4 +1,4 @@
-"""Docs are tested: commands documented, pages fresh, code in them real, the tree in the README complete."""
+"""Docs are tested: commands documented, generated pages fresh, names real, links valid; see also test_docs_code."""
 
 import ast
 import re
@@ -12,7 +12,6 @@ import instructor_embedding
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-PACKAGE = ROOT / "src" / "instructor_embedding"
 
 
 def blocks(page, language):
@@ -47,7 +46,7 @@ def test_commands_exist(page):
         for verb in re.findall(r"^instructor-embed ([a-z]+)", block, re.M):
             assert f"## instructor-embed {verb}" in known, f"{page.name}: {verb}"
         targets = (ROOT / "Makefile").read_text(encoding="utf-8")
-        for target in re.findall(r"^make ([a-z]+)", block, re.M):
+        for target in re.findall(r"^make ([a-z-]+)", block, re.M):
             assert f"\n{target}:" in targets, f"{page.name}: make {target}"
 
 
@@ -58,23 +57,9 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_readme_names_every_room():
+def test_readme_is_short():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    tree = text[text.index("src/instructor_embedding/") :]
-    rooms = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" and path.parent.name != "cli"]
-    assert not [path.name for path in rooms if path.name not in tree]
-    named = re.findall(r"^ +(\w+\.py) ", tree, re.M)
-    assert not [name for name in named if not list(PACKAGE.rglob(name))]
-
-
-def test_readme_code_runs(models, monkeypatch):
-    """The README's code, with a tiny model in the place of a published one."""
-    monkeypatch.setattr("InstructorEmbedding.INSTRUCTOR", lambda _name: models["relu"])
-    names = {}
-    for block in blocks(ROOT / "README.md", "python"):
-        exec(block, names)
-    assert names["embeddings"].shape == (1, 48)
-    assert names["vectors"].shape == (2, 48)
+    assert len(text.splitlines()) <= 150
 
 
 def test_no_two_sentences_share_a_line():

@@ -1,4 +1,4 @@
-"""Classes of other packages that import ``InstructorEmbedding``: they work unchanged, where they are installed."""
+"""Classes of other packages that import ``InstructorEmbedding``: they work unchanged."""
 
 import numpy as np
 import pytest
@@ -34,8 +34,8 @@ def test_haystack(folders):
     assert np.allclose(text.run(TEXTS[0])["embedding"], vectors[0], atol=1e-6)
     many = module.InstructorDocumentEmbedder(**options, progress_bar=False)
     many.warm_up()
-    found = many.run([Document(content=content) for content in TEXTS])["documents"]
-    assert np.allclose([document.embedding for document in found], vectors, atol=1e-6)
+    documents = many.run([Document(content=content) for content in TEXTS])["documents"]
+    assert np.allclose([document.embedding for document in documents], vectors, atol=1e-6)
 
 
 def test_llama_index(folders):

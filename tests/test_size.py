@@ -1,4 +1,4 @@
-"""Files stay under 400 lines, functions under 50, and no room has a name that says nothing."""
+"""Files stay under 400 lines, functions under 50, and no module has an empty name."""
 
 import ast
 from pathlib import Path
@@ -25,12 +25,12 @@ def test_functions_are_short():
 
 
 def body_start(node):
-    """Line where a function's code starts, behind its docstring."""
+    """Line where a function's code starts, after its docstring."""
     first = node.body[0]
     documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     return first.end_lineno if documented else node.lineno
 
 
 def test_names_say_something():
-    named = {part for path in FILES for part in path.relative_to(ROOT).with_suffix("").parts}
+    named = {name for path in FILES for name in path.relative_to(ROOT).with_suffix("").parts}
     assert not named & EMPTY_NAMES

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from instructor_embedding.engine.workers import Workers
     from instructor_embedding.errors import (
         CheckpointError,
+        DivergenceError,
         InputError,
         InstructorError,
         LanguageModelError,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from instructor_embedding.instruction import Instruction, Pair, as_pairs
     from instructor_embedding.instructor import INSTRUCTOR
     from instructor_embedding.quantization.search import rescore, search_codes
-    from instructor_embedding.quantization.vectors import VectorQuantizer, truncated
+    from instructor_embedding.quantization.codes import VectorQuantizer, truncated
     from instructor_embedding.quantization.weights import quantize
 
 _HOME = {
@@ -38,6 +39,7 @@ _HOME = {
     "Pair": "instruction",
     "as_pairs": "instruction",
     "CheckpointError": "errors",
+    "DivergenceError": "errors",
     "InputError": "errors",
     "InstructorError": "errors",
     "LanguageModelError": "errors",
@@ -49,17 +51,18 @@ _HOME = {
     "VectorError": "errors",
     "WorkerError": "errors",
     "Workers": "engine.workers",
-    "VectorQuantizer": "quantization.vectors",
+    "VectorQuantizer": "quantization.codes",
     "export": "engine.export",
     "quantize": "quantization.weights",
     "rescore": "quantization.search",
     "search_codes": "quantization.search",
-    "truncated": "quantization.vectors",
+    "truncated": "quantization.codes",
 }
 
 __all__ = [
     "INSTRUCTOR",
     "CheckpointError",
+    "DivergenceError",
     "InputError",
     "Instruction",
     "InstructorError",

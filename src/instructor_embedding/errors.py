@@ -8,6 +8,7 @@
     ├── CheckpointError (OSError)          a model's files are missing, broken or of another kind
     │   └── ModelNotFoundError             no such folder, or no such model on the hub
     ├── VectorError (ArithmeticError)      a model computed a vector that is zero, infinite or not a number
+    ├── DivergenceError (ArithmeticError)  a training's loss, weights or vectors are not finite any more
     ├── QualityError                       a quantized model loses more than it may
     ├── LanguageModelError                 a language model's server does not answer as it should
     ├── WorkerError (RuntimeError)         a worker process died
@@ -51,6 +52,10 @@ class ModelNotFoundError(CheckpointError):
 
 class VectorError(InstructorError, ArithmeticError):
     """A model computed a vector that is zero, infinite or not a number; such a vector is never returned."""
+
+
+class DivergenceError(InstructorError, ArithmeticError):
+    """A training's loss, weights or vectors are not finite any more; the message names the step and what is saved."""
 
 
 class QualityError(InstructorError):

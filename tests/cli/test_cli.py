@@ -44,7 +44,8 @@ def write_rows(path, kind):
         path.write_text("\n".join(map(json.dumps, records)) + "\n\n")
     elif kind in ("csv", "tsv"):
         mark = "," if kind == "csv" else "\t"
-        cells = [[record["instruction"], f'"{record["text"]}"'] for record in records]
+        quote = '"' if kind == "csv" else ""  # tsv has no quoting
+        cells = [[record["instruction"], f"{quote}{record['text']}{quote}"] for record in records]
         path.write_text("\n".join(mark.join(row) for row in [["instruction", "text"], *cells]))
     else:
         arrow = pytest.importorskip("pyarrow")
@@ -79,14 +80,14 @@ def test_encode_lines_from_stdin_to_stdout(command, models):
     assert [(row["instruction"], row["text"]) for row in rows] == [
         ("Represent it: ", text) for text in ("rye bread", "", "plum")
     ]
-    found = np.array([row["embedding"] for row in rows], np.float32)
-    np.testing.assert_array_equal(found, models["relu"].encode(["rye bread", "", "plum"], instruction="Represent it: "))
+    vectors = np.array([row["embedding"] for row in rows], np.float32)
+    np.testing.assert_array_equal(vectors, models["relu"].encode(["rye bread", "", "plum"], instruction="Represent it: "))
 
 
 def test_json_lines_may_be_texts_and_pairs(command, models):
     done = command("encode", "--input-format", "jsonl", stdin='"rye"\n["Represent it: ", "plum"]\n{"text": "x"}\n')
-    found = np.array([json.loads(line)["embedding"] for line in done.out.splitlines()], np.float32)
-    np.testing.assert_array_equal(found, models["relu"].encode(["rye", ["Represent it: ", "plum"], "x"]))
+    vectors = np.array([json.loads(line)["embedding"] for line in done.out.splitlines()], np.float32)
+    np.testing.assert_array_equal(vectors, models["relu"].encode(["rye", ["Represent it: ", "plum"], "x"]))
 
 
 def test_closing_line_as_json(command, tmp_path, models):
@@ -117,13 +118,13 @@ BAD_FILES = {
     "a folder": ("", None, "it is a folder"),
     "unknown ending": ("a.docx", "x", "the ending .docx tells no format; name one of txt"),
     "not UTF-8": ("a.txt", b"fine\n\xff\xfe\n", "is not UTF-8 text"),
-    "broken json": ("a.jsonl", '{"text": "x"}\n{oops\n', "line 2 is broken json"),
+    "broken json": ("a.jsonl", '{"text": "x"}\n{oops\n', "line 2: invalid JSON"),
     "no text column": ("a.csv", "title,b\nx,y\n", "has no column 'text'; it has 'title', 'b'; name the one"),
     "near text column": ("a.csv", "texts,b\nx,y\n", "did you mean 'texts'"),
     "no text key": ("a.jsonl", '{"text": "x"}\n{"body": "x"}\n', "line 2 has no column 'text'"),
-    "text is null": ("a.jsonl", '{"text": "x"}\n{"text": null}\n', "row 2: the text of the row is None"),
-    "text is a number": ("a.jsonl", "5\n", "row 1: the row is of type int"),
-    "not parquet": ("a.parquet", "x", "is no parquet file"),
+    "text is null": ("a.jsonl", '{"text": "x"}\n{"text": null}\n', "line 2: the text of the row is None"),
+    "text is a number": ("a.jsonl", "5\n", "line 1: the row is of type int"),
+    "not parquet": ("a.parquet", "x", "is not a parquet file"),
     "empty csv": ("a.csv", "", "has no column 'text'; it has none"),
 }
 
@@ -152,9 +153,9 @@ def test_bad_files(command, tmp_path, case):
         (["encode", "--input-format", "parquet"], 2, "parquet cannot be read from stdin"),
         (["encode", "-o", "/nowhere/x.npy"], 2, "cannot write /nowhere/x.npy"),
         (["encode", "--truncate", "error"], 2, "max_seq_length is 512; split the text"),
-        (["encode", "--truncate", "cut"], 2, "truncate='cut' is unknown"),
-        (["encode", "--batch-size", "0"], 2, "batch_size must be a whole number"),
-        (["encode", "--dtype", "int8"], 2, "dtype='int8' is unknown"),
+        (["encode", "--truncate", "cut"], 2, "--truncate='cut' is unknown"),
+        (["encode", "--batch-size", "0"], 2, "--batch-size must be at least 1, got 0"),
+        (["encode", "--dtype", "int8"], 2, "--dtype='int8' is unknown"),
         (["encode", "--device", "tpu"], 2, "device='tpu' is unknown"),
         (["encode", "--nonsense"], 2, "No such option"),
         (["similarity", "alone"], 2, "takes at least two texts, got 1"),
@@ -197,7 +198,7 @@ def test_bench(command, folders, tmp_path):
     done = command("bench", folders["relu"], "--texts", "20", "--words", "4", "--rounds", "1", model=False)
     assert done.code == 0, done.err
     assert "texts/s" in done.out
-    assert "of what this machine's products of these shapes reach" in done.out
+    assert "of what matmuls of these shapes reach on this machine" in done.out
     (tmp_path / "mine.txt").write_text("One text.\nAnother.\n")
     own = ("--input", tmp_path / "mine.txt", "-i", "Represent:", "--rounds", "1", "--json")
     facts = json.loads(command("bench", folders["relu"], *own, model=False).out)

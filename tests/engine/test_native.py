@@ -1,8 +1,7 @@
 """The compiled engine against the modules: shapes that fill no panel, every activation, threads, and its absence."""
 
 import copy
-import importlib.util
-import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import torch
 
 from instructor_embedding import INSTRUCTOR, quantize
 from instructor_embedding.engine import choice, native_cpu, native_library
+from instructor_embedding.engine.native import build
 from instructor_embedding.engine.native_cpu import NativeCPU
 from instructor_embedding.engine.torch_backend import TorchBackend
 from instructor_embedding.engine.torch_cpu import TorchCPU
@@ -268,25 +268,51 @@ def test_hooks_and_other_tables_go_to_torch(models):
     assert not native_cpu.able(encoder, "exact")
 
 
-def build_hook():
-    pytest.importorskip("hatchling")
-    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def stale(folder, marker="int32_t kind, attention;"):
+    """Compile a copy of the sources in which struct model has one field more, and put the right header back."""
+    for source in (*build.FOLDER.glob("*.[ch]"), *build.FOLDER.glob("*.inc")):
+        shutil.copy(source, folder)
+    header = folder / "engine.h"
+    right = header.read_text(encoding="utf-8")
+    header.write_text(right.replace(marker, f"int32_t added; {marker}"), encoding="utf-8")
+    assert header.read_text(encoding="utf-8") != right
+    assert not build.compile_library(folder)
+    header.write_text(right, encoding="utf-8")
+
+
+@pytest.mark.skipif(native_library.library() is None, reason="there is no compiled engine here")
+@pytest.mark.parametrize("sources", [True, False])
+def test_a_stale_library_is_compiled_again_or_left_out(sources, tmp_path, monkeypatch, caplog):
+    stale(tmp_path)
+    if not sources:
+        (tmp_path / "engine.h").unlink()
+    monkeypatch.setattr(native_library, "FILE", tmp_path / build.LIBRARY)
+    assert (native_library.library.__wrapped__() is not None) == sources
+    (record, *others) = caplog.records
+    assert not others or not sources
+    assert str(tmp_path) in record.message
+    assert ("compiled again" if sources else "left out") in record.message
+
+
+def test_a_library_of_the_first_interface_is_left_out(tmp_path, monkeypatch, caplog):
+    """It has no handshake at all."""
+    (tmp_path / "old.c").write_text("int features(void) { return 7; }\n", encoding="utf-8")
+    if build.compile_library(tmp_path):
+        pytest.skip("there is no compiler here")
+    monkeypatch.setattr(native_library, "FILE", tmp_path / build.LIBRARY)
+    assert native_library.library.__wrapped__() is None
+    assert "no engine_abi" in caplog.text
 
 
 def test_a_build_without_a_compiler_says_so(tmp_path):
-    (tmp_path / "engine.so").write_bytes(b"of an older build")
-    assert build_hook().compile_library(tmp_path, "no-such-compiler") == "there is no C compiler 'no-such-compiler'"
-    assert not (tmp_path / "engine.so").exists()
+    (tmp_path / build.LIBRARY).write_bytes(b"of an older build")
+    assert build.compile_library(tmp_path, "no-such-compiler") == "there is no C compiler 'no-such-compiler'"
+    assert not (tmp_path / build.LIBRARY).exists()
 
 
 def test_a_compiler_that_fails_says_why(tmp_path):
-    if os.name == "nt":
-        pytest.skip("no sources for this system")
     (tmp_path / "broken.c").write_text("int broken(void) { return 1 +; }\n", encoding="utf-8")
-    problem = build_hook().compile_library(tmp_path)
+    problem = build.compile_library(tmp_path)
     assert "failed" in problem or "there is no C compiler" in problem or "no sources" in problem
-    assert not (tmp_path / "engine.so").exists()
+    assert not (tmp_path / build.LIBRARY).exists()
     assert [path.name for path in tmp_path.iterdir()] == ["broken.c"]

@@ -60,7 +60,7 @@ def test_encoders(folder, recording, models, tmp_path):
 
 
 def test_broken_data(folder):
-    for task, message in (("mscco", "no task 'mscco'.*'mscoco'"), ("cnndm", "cnndm_THumB-1.0.jsonl")):
+    for task, message in (("mscco", "task='mscco' is unknown.*'mscoco'"), ("cnndm", "cnndm_THumB-1.0.jsonl")):
         with pytest.raises(InputError, match=message):
             billboard.load(task, folder)
     references = folder / "mscoco" / "mscoco_references.jsonl.gz"

@@ -54,7 +54,7 @@ def test_order(tmp_path):
 
 @pytest.mark.parametrize(
     ("table", "message"),
-    [({"a": {"querry": "x"}}, "has the side 'querry'"), ({"a": 3}, "must be a string"), ([], "is no table")],
+    [({"a": {"querry": "x"}}, "has the side 'querry'"), ({"a": 3}, "must be a string"), ([], "is not a table")],
 )
 def test_broken_tables(table, message, tmp_path):
     (tmp_path / "table.json").write_text(json.dumps(table))

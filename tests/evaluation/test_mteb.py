@@ -8,18 +8,19 @@ import pytest
 
 from instructor_embedding import InputError
 from instructor_embedding.cli.main import main
-from instructor_embedding.evaluation.encoder import Encoder
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.evaluation.instructions import Instructions, published
 from instructor_embedding.evaluation.score import Results
 
 pytest.importorskip("mteb")
 from instructor_embedding.evaluation import mteb as benchmark
-from instructor_embedding.evaluation import mteb_models, robustness
+from instructor_embedding.evaluation import robustness
+from instructor_embedding.evaluation.mteb import registry
 
 
 def run(recording, tasks, names, results=None, **options):
     chosen = benchmark.tasks_named(names, [], tasks)
-    return benchmark.evaluate(Encoder(recording, "recording"), chosen, results=results, **options)
+    return benchmark.evaluate(CachedEncoder(recording, "recording"), chosen, results=results, **options)
 
 
 def test_each_side_gets_its_instruction(recording, tasks):
@@ -37,7 +38,7 @@ def test_each_side_gets_its_instruction(recording, tasks):
 def test_mteb_accepts_the_encoder(recording):
     import mteb
 
-    found = mteb.mock_run(benchmark.InstructedEncoder(Encoder(recording, "recording")))
+    found = mteb.mock_run(benchmark.InstructedEncoder(CachedEncoder(recording, "recording")))
     ran = [name for name, result in found.items() if result is not None]
     assert found.all_passed
     assert len(ran) > 20
@@ -76,13 +77,13 @@ def test_scores(recording, tasks, tmp_path):
 def test_the_command_of_the_original(folders, tasks, tmp_path, monkeypatch, capfd):
     output = tmp_path / "outputs"
     arguments = ["--model_name", folders["relu"], "--output_dir", output, "--task_name", "STSBenchmark"]
-    arguments += ["--result_file", "results", "--data_dir", tasks, "--device", "cpu"]
+    arguments += ["--result_file", tmp_path / "results", "--data_dir", tasks, "--device", "cpu"]
     monkeypatch.setattr(sys, "argv", ["instructor-embed", "evaluate", "mteb", *map(str, arguments)])
     with contextlib.suppress(SystemExit):
         main()
     out = capfd.readouterr().out
     assert out.startswith("STSBenchmark cosine_spearman ")
-    line = json.loads((output / "results.jsonl").read_text())
+    line = json.loads((tmp_path / "results").read_text())
     assert line["config"]["instructions"] == {"text": str(published("STSBenchmark"))}
     written = list(output.rglob("STSBenchmark.json"))
     assert len(written) == 1
@@ -92,7 +93,7 @@ def test_the_command_of_the_original(folders, tasks, tmp_path, monkeypatch, capf
 
 def test_robustness(recording, tasks):
     chosen = benchmark.tasks_named(["STSBenchmark"], [], tasks)
-    scores = robustness.evaluate(Encoder(recording, "recording"), chosen)
+    scores = robustness.evaluate(CachedEncoder(recording, "recording"), chosen)
     (row,) = robustness.summary(scores)
     assert row["gap"] == 0  # counts of words mind no instruction
     assert set(row) == {"task", "best", "worst", "gap", *robustness.VARIANTS}
@@ -114,7 +115,7 @@ def test_unknown_tasks(names, message, tasks):
 
 def test_mteb_knows_the_published_models():
     mteb = pytest.importorskip("mteb")
-    assert mteb_models.register() == ["hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl"]
+    assert registry.register() == ["hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl"]
     meta = mteb.get_model_meta("hkunlp/instructor-large")
     assert meta.embed_dim == 768
     assert meta.use_instructions

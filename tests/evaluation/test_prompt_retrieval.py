@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from instructor_embedding import InputError, LanguageModelError, Pair
-from instructor_embedding.evaluation import prompt_retrieval, prompt_tasks
+from instructor_embedding.evaluation import prompt_retrieval
 from instructor_embedding.evaluation.instructions import published
-from instructor_embedding.evaluation.language_models import CausalModel, CompletionServer, cut
+from instructor_embedding.evaluation.prompt_retrieval import selection, tasks
+from instructor_embedding.evaluation.prompt_retrieval.language_models import CausalModel, CompletionServer, cut
 from instructor_embedding.evaluation.score import Results
 from tests.conftest import SHARED
 from tests.evaluation.conftest import WORDS, write_rows
@@ -85,10 +86,10 @@ def server(language_model):
 
 def test_selection_by_hand(folder, recording):
     """Centered vectors, cosines, from the most similar on, until the budget ends it; the most similar last."""
-    task = prompt_tasks.task_named("sst5")
-    pool, tests, _ = prompt_tasks.draw(task, folder, 0)
+    task = tasks.task_named("sst5")
+    pool, tests, _ = tasks.draw(task, folder, 0)
     vectors = [recording.encode([Pair("", one.text) for one in part]) for part in (pool, tests)]
-    shown = prompt_retrieval.retrieve(task, pool, tests, *vectors, None, 60)
+    shown = selection.retrieve(task, pool, tests, *vectors, None, 60)
     moved = [part - part.mean(0) for part in vectors]
     for item, chosen in enumerate(shown[:5]):
         cosines = [
@@ -164,7 +165,7 @@ def test_answers_are_kept_over_an_interruption(folder, recording, language_model
 
 
 def test_errors(folder, server, recording):
-    with pytest.raises(InputError, match="no task 'sst'"):
+    with pytest.raises(InputError, match="task='sst' is unknown; did you mean 'sst5'"):
         prompt_retrieval.evaluate(recording, "sst", folder)
     with pytest.raises(InputError, match=r"rte needs rte/train\.jsonl"):
         prompt_retrieval.evaluate(recording, "rte", folder)
@@ -178,10 +179,10 @@ def test_errors(folder, server, recording):
 @pytest.mark.skipif(not (SHARED / "data" / "prompt_retrieval").is_dir(), reason="the shared data is not here")
 def test_the_real_files(recording):
     home = SHARED / "data" / "prompt_retrieval"
-    names = prompt_tasks.names_in(home)
+    names = tasks.names_in(home)
     assert {"sst5", "rte", "mrpc", "dbpedia_14", "geoquery", "multirc_answerability"} <= set(names)
     for name in names:
-        pool, tests, digest = prompt_tasks.draw(prompt_tasks.task_named(name), home, 0)
-        assert len(tests) <= prompt_tasks.ITEMS
-        assert len(pool) <= prompt_tasks.POOL
-        assert digest == prompt_tasks.draw(prompt_tasks.task_named(name), home, 0)[2]
+        pool, tests, digest = tasks.draw(tasks.task_named(name), home, 0)
+        assert len(tests) <= tasks.ITEMS
+        assert len(pool) <= tasks.POOL
+        assert digest == tasks.draw(tasks.task_named(name), home, 0)[2]

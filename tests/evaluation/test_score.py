@@ -5,7 +5,7 @@ import json
 import pytest
 
 from instructor_embedding import InputError
-from instructor_embedding.evaluation.correlation import pearson, spearman
+from instructor_embedding.evaluation.statistics import pearson, spearman
 from instructor_embedding.evaluation.score import Results, Score, read
 
 CONFIG = {"model": {"name": "a"}, "data": {"revision": "1"}, "instructions": {"text": "x"}}
@@ -30,7 +30,7 @@ def test_differences(tmp_path):
     with pytest.raises(InputError, match="their data differs"):
         first.difference(Score("STS12", "spearman", 70.0, 10, {"data": {"revision": "2"}}))
     (tmp_path / "broken").write_text(json.dumps({"task": "a"}) + "\n")
-    with pytest.raises(InputError, match="line 1 holds no score"):
+    with pytest.raises(InputError, match="line 1 is not a score"):
         read(tmp_path / "broken")
 
 

@@ -58,11 +58,11 @@ def test_the_originals_form(tmp_path):
 
 
 BROKEN = {
-    "no list": ("{", "broken json"),
+    "no list": ("{", "invalid JSON"),
     "cut off": (json.dumps([GOOD])[:-30], "item 1"),
-    "a number": ([3], "item 1: found int 3"),
-    "a list": ([[1, 2]], "found list"),
-    "null": ([None], "found null"),
+    "a number": ([3], "item 1: the record is int 3"),
+    "a list": ([[1, 2]], "the record is list"),
+    "null": ([None], "the record is null"),
     "no query": ([{k: v for k, v in GOOD.items() if k != "query"}], "'query' is missing"),
     "no pos": ([{k: v for k, v in GOOD.items() if k != "pos"}], "'pos' is missing"),
     "no neg": ([{k: v for k, v in GOOD.items() if k != "neg"}], "'neg' is missing"),
@@ -107,13 +107,13 @@ def test_broken_lists(name, tmp_path):
 LINE = json.dumps(GOOD)
 BROKEN_FILES = {
     "x.jsonl": {
-        "second line": (f"{LINE}\n{{\n", "line 2: broken json"),
+        "second line": (f"{LINE}\n{{\n", "line 2: invalid JSON"),
         "latin-1": (LINE.encode() + b"\n\xe9\n", "not UTF-8"),
         "field": (f"{LINE}\n\n{LINE.replace('neg', 'net')}\n", "line 3"),
-        "nested": ("[" * 100_000, "broken json"),
+        "nested": ("[" * 100_000, "invalid JSON"),
     },
-    "x.jsonl.gz": {"cut off": (gzip.compress(LINE.encode() * 1000)[:-20], "cut off or broken")},
-    "x.parquet": {"text": (b"PAR", "no parquet file")},
+    "x.jsonl.gz": {"cut off": (gzip.compress(LINE.encode() * 1000)[:-20], "truncated or corrupt")},
+    "x.parquet": {"text": (b"PAR", "not a parquet file")},
 }
 
 

@@ -1,4 +1,4 @@
-"""Models in 8 and 4 bits and in half precision: size, nearness, saving, loading."""
+"""Models in 8 and 4 bits and in half precision: size, accuracy, saving, loading."""
 
 import json
 
@@ -24,11 +24,11 @@ from instructor_embedding.model.quantized import (
 )
 
 KINDS = ["relu", "gated", "wide"]
-NEAR = {"int8": 0.999, "int4": 0.95, "bfloat16": 0.9999, "float16": 0.99999, "float32": 1 - 1e-6}
-vnni = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this CPU has no products of 8 bits")
+LEAST_COSINE = {"int8": 0.999, "int4": 0.95, "bfloat16": 0.9999, "float16": 0.99999, "float32": 1 - 1e-6}
+vnni = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this CPU has no 8-bit dot products")
 
 
-@pytest.mark.parametrize("weights", NEAR)
+@pytest.mark.parametrize("weights", LEAST_COSINE)
 @pytest.mark.parametrize("kind", KINDS)
 def test_saves_and_loads_what_it_is(kind, weights, models, inputs, tmp_path):
     exact = models[kind].encode(inputs["pairs"], truncate="quiet")
@@ -39,7 +39,7 @@ def test_saves_and_loads_what_it_is(kind, weights, models, inputs, tmp_path):
     vectors = small.encode(inputs["pairs"], truncate="quiet")
     np.testing.assert_array_equal(again.encode(inputs["pairs"], truncate="quiet"), vectors)
     wide = INSTRUCTOR(tmp_path / "small", device="cpu", precision="exact")
-    assert (wide.encode(inputs["pairs"], truncate="quiet") * exact).sum(1).min() > NEAR[weights]
+    assert (wide.encode(inputs["pairs"], truncate="quiet") * exact).sum(1).min() > LEAST_COSINE[weights]
     for name, tensor in small.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
     np.testing.assert_array_equal(models[kind].encode(inputs["pairs"], truncate="quiet"), exact)
@@ -98,7 +98,7 @@ def test_modules_and_engine_agree(models, inputs):
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_rounding_is_near_and_keeps_zeros(bits):
+def test_rounding_is_accurate_and_preserves_zeros(bits):
     weight = torch.randn(70, 96, generator=torch.Generator().manual_seed(0)) * torch.rand(70, 1)
     weight[3] = 0
     codes, scale = rounded(weight, bits)
@@ -126,13 +126,13 @@ def test_large_columns_of_a_table_do_not_coarsen_the_others(bits):
     assert torch.equal(table(ids), again[ids])
 
 
-def test_rows_that_are_no_multiple_of_a_group_stay_in_8_bits():
+def test_rows_that_are_not_a_multiple_of_a_group_get_8_bits():
     codes, scale = rounded(torch.randn(4, 72), 4)
     assert codes.dtype == torch.int8
     assert scale.shape == (4,)
 
 
-def test_layers_behind_the_mean_stay(models):
+def test_dense_layers_after_pooling_are_not_quantized(models):
     for weights in ("int8", "int4"):
         assert type(quantize(models["relu"], weights).head.dense[0].linear) is nn.Linear
 
@@ -182,7 +182,7 @@ def INSTRUCTOR_exact(model, home):
     return INSTRUCTOR(home / "exact", device="cpu", precision="exact")
 
 
-def test_other_libraries_are_told(models, tmp_path):
+def test_the_config_names_the_format(models, tmp_path):
     quantize(models["relu"], "int8").save(tmp_path / "small")
     config = json.loads((tmp_path / "small" / "config.json").read_text(encoding="utf-8"))
     assert config["quantization_config"] == {"quant_method": "instructor", "weights": ["int8"]}
@@ -195,13 +195,13 @@ def test_wrong_arguments(models):
         quantize(models["relu"], "int9")
     with pytest.raises(InputError, match="embedding='float16' is unknown; known: int8, int4"):
         quantize(models["relu"], "int8", embedding="float16")
-    with pytest.raises(InputError, match="goes with weights='int8' or 'int4', not with 'float16'"):
+    with pytest.raises(InputError, match="requires weights='int8' or 'int4', not 'float16'"):
         quantize(models["relu"], "float16", embedding="int8")
     with pytest.raises(InputError, match="takes a model, got str; load it first"):
         quantize("a/name")
 
 
-def test_broken_scales_are_named(models, tmp_path):
+def test_corrupt_scales_are_named(models, tmp_path):
     quantize(models["relu"], "int8").save(tmp_path / "small")
     path = tmp_path / "small" / "model.safetensors"
     tensors = load_file(path)

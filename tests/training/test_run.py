@@ -1,4 +1,4 @@
-"""Whole runs of the command: as documented, resumed, interrupted, killed, on two processes."""
+"""Complete runs of the command: as documented, resumed, interrupted, killed, on two processes."""
 
 import json
 import shutil
@@ -17,9 +17,8 @@ from tests.training.conftest import ROOT, history, triples
 
 pytest.importorskip("transformers")
 
-from instructor_embedding.training.data import BatchOrder, EpochBatches
+from instructor_embedding.training.resume import is_complete, last_checkpoint
 from instructor_embedding.training.run import train
-from instructor_embedding.training.trainer import is_whole, last_checkpoint
 
 SHORT = (
     "--max_source_length",
@@ -77,15 +76,6 @@ def test_other_checkpoints_to_start_from(folders, models, cache, tmp_path, kind)
     assert not same(tmp_path / "out", start)
 
 
-def test_fewer_examples_come_from_all_tasks():
-    order = BatchOrder("shuffled", 4, seed=1, max_examples=60)
-    batches = EpochBatches(np.repeat([5, 6, 7], 100), order)
-    used = [number for batch in batches for number in batch]
-    assert len(set(used)) == len(used) <= 60
-    assert {number // 100 for number in used} == {0, 1, 2}
-    assert all(len({number // 100 for number in batch}) == 1 for batch in batches)
-
-
 @pytest.mark.parametrize(
     "extra",
     [
@@ -110,7 +100,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folders, cache, tmp_path, ext
     assert same(cut, whole)
 
 
-def test_a_signal_saves_and_the_run_goes_on(environment, folders, cache, tmp_path):
+def test_a_signal_saves_and_the_run_resumes(environment, folders, cache, tmp_path):
     flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--max_steps", "400"]
     flags = list(map(str, [*flags, "--save_steps", "1000"]))
     out = tmp_path / "out"
@@ -158,7 +148,7 @@ def test_a_kill_at_any_moment_leaves_nothing_that_loads_wrongly(command, environ
                 try:
                     checkpoint.read(place)
                 except CheckpointError:
-                    assert not is_whole(place)
+                    assert not is_complete(place)
                 else:
                     assert same(place, whole / place.name), place
         found = last_checkpoint(out)
@@ -193,7 +183,7 @@ def test_it_learns_and_keeps_the_best(cache, tmp_path):
     dev = tmp_path / "small.json"
     dev.write_text(json.dumps(triples(24, 1, seed=9)), encoding="utf-8")
     pairs = tmp_path / "pairs.jsonl"
-    rows = [{"sentence1": f"apple {n}", "sentence2": "apple " * (n % 3), "score": n % 5} for n in range(12)]
+    rows = [{"sentence1": f"apple {n}", "sentence2": "apple " * (n % 3 + 1), "score": n % 5} for n in range(12)]
     pairs.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     out = tmp_path / "out"
     flags = ["--init", "tiny", "--vocab_size", "150", "--cache_dir", cache, *SHORT, "--learning_rate", "3e-3"]
@@ -231,18 +221,18 @@ def test_it_learns_and_keeps_the_best(cache, tmp_path):
         (["--config", "gone.toml"], "there is no file gone.toml"),
     ],
 )
-def test_wrong_flags_are_told(flags, message, tmp_path, monkeypatch):
+def test_wrong_flags_are_reported(flags, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message.replace("?", r"\?")):
         train(flags)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_checkpoint_without_its_optimizer_is_not_gone_on_from(folders, cache, tmp_path):
+def test_a_checkpoint_without_its_optimizer_is_not_resumed_from(folders, cache, tmp_path):
     flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--output_dir", tmp_path / "out"]
     train([*map(str, flags), "--max_steps", "2", "--save_only_model", "true"])
     assert last_checkpoint(tmp_path / "out") is None
-    with pytest.raises(InputError, match="is no whole checkpoint of a training"):
+    with pytest.raises(InputError, match="is not a complete checkpoint of a training"):
         train([*map(str, flags), "--resume_from_checkpoint", str(tmp_path / "out" / "checkpoint-2")])
     with pytest.raises(InputError, match="holds a model and no checkpoint; pass --overwrite_output_dir"):
         train([*map(str, flags)])

@@ -1,1 +1,1 @@
-"""The command ``instructor-embed``: one file a verb."""
+"""The command ``instructor-embed``: one module per verb."""

@@ -10,51 +10,53 @@ from typing import Annotated
 import typer
 
 from instructor_embedding.cli import options
-from instructor_embedding.cli.rows import Columns, read_pairs
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.pairs import read_pairs
 
 
 def bench(
-    model: options.Name = options.DEFAULT,
+    name: options.ModelArgument = None,
+    *,
+    model: options.ModelOption = None,
     source: Annotated[
         str | None,
-        typer.Option("--input", help="Your own texts, a file as encode reads it; default: built-in ones."),
+        typer.Option("--input", help="Your own texts, a file in any format of encode; default: built-in ones."),
     ] = None,
-    instruction: Annotated[
-        str | None, typer.Option("-i", "--instruction", help="Instruction of the rows that have none of their own.")
-    ] = None,
+    instruction: options.Instruction = None,
     texts: Annotated[int, typer.Option(help="How many texts to encode.")] = 512,
-    words: Annotated[int, typer.Option(help="About how long built-in texts are, in words.")] = 16,
-    rounds: Annotated[int, typer.Option(help="How often; the median is reported.")] = 3,
+    words: Annotated[int, typer.Option(help="Length of built-in texts, in words.")] = 16,
+    rounds: Annotated[int, typer.Option(help="Rounds; the median is reported.")] = 3,
     backend: options.Backend = "torch",
     precision: options.Precision = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure throughput, latency, memory and the share of the machine's matrix peak."""
+    """Measure throughput, latency, memory and the fraction of the machine's matmul peak."""
     from instructor_embedding.engine.measure import built_in_texts, measure
 
+    name = options.chosen_model(model, name)
+    options.check(backend=backend, precision=precision)
     if min(texts, words, rounds) < 1:
         raise InputError("--texts, --words and --rounds must be at least 1")
     if source is None:
         pairs = built_in_texts(texts, words)
     else:
-        pairs = list(islice(read_pairs(source, None, Columns("text", "instruction"), instruction), texts))
+        pairs = list(islice(read_pairs(source, instruction=instruction), texts))
         if not pairs:
-            raise InputError(f"{source} holds no texts")
-    embedder = options.load(model, "cpu", "float32", backend, precision)
+            raise InputError(f"{source} has no texts")
+    embedder = options.load(name, "cpu", "float32", backend, precision)
     runner = embedder.eval().backend
     precision = embedder.precision
-    found = measure(pairs, embedder.tokens, runner, embedder.encoder.config, precision, rounds)
-    facts = {"model": model, "backend": type(runner).__name__, "precision": precision} | dataclasses.asdict(found)
+    result = measure(pairs, embedder.tokens, runner, embedder.encoder.config, precision, rounds)
+    facts = {"model": name, "backend": type(runner).__name__, "precision": precision} | dataclasses.asdict(result)
     if as_json:
-        typer.echo(json.dumps(facts | {"share_of_peak": found.share}))
+        typer.echo(json.dumps(facts | {"share_of_peak": result.share}))
         return
-    typer.echo(f"{model} on {type(runner).__name__}, precision {precision}")
-    typer.echo(f"throughput  {found.texts_per_second:,.0f} texts/s, {found.tokens_per_second:,.0f} tokens/s")
-    typer.echo(f"work        {found.texts} texts, {found.tokens} tokens, median of {rounds} rounds")
-    typer.echo(f"latency     {found.latency_ms:.1f} ms for one text, 95 % under {found.latency_p95_ms:.1f} ms")
+    typer.echo(f"{name} on {type(runner).__name__}, precision {precision}")
+    typer.echo(f"throughput  {result.texts_per_second:,.0f} texts/s, {result.tokens_per_second:,.0f} tokens/s")
+    typer.echo(f"work        {result.texts} texts, {result.tokens} tokens, median of {rounds} rounds")
+    typer.echo(f"latency     {result.latency_ms:.1f} ms for one text, 95 % under {result.latency_p95_ms:.1f} ms")
     typer.echo(
-        f"products    {found.gflops:,.0f} of {found.peak_gflops:,.0f} GFLOP/s: "
-        f"{found.share:.0%} of what this machine's products of these shapes reach"
+        f"matmul      {result.gflops:,.0f} of {result.peak_gflops:,.0f} GFLOP/s: "
+        f"{result.share:.0%} of what matmuls of these shapes reach on this machine"
     )
-    typer.echo(f"memory      {found.memory_mb:,.0f} MiB at most")
+    typer.echo(f"memory      {result.memory_mb:,.0f} MiB at peak")

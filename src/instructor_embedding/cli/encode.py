@@ -3,31 +3,67 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Annotated
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from instructor_embedding.cli import options
-from instructor_embedding.cli.rows import Columns, format_of, read_pairs
 from instructor_embedding.instruction import Pair
+
+if TYPE_CHECKING:
+    from instructor_embedding.files.pairs import Row
+
+
+class _Waiting:
+    """Rows that were read and whose vectors are not written yet, and the count of rows with an empty text."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = rows
+        self._queue: deque[Row] = deque()
+        self.empty = 0
+        self.first_empty = ""
+
+    def pairs(self) -> Iterator[Pair]:
+        """Yield the pairs and store their rows."""
+        for row in self._rows:
+            if row.is_empty:
+                self.first_empty = self.first_empty or f"{row.position[0]} {row.position[1]}"
+                self.empty += 1
+            self._queue.append(row)
+            yield row.pair
+
+    def take(self, count: int) -> list[Row]:
+        """Remove and return the oldest rows."""
+        return [self._queue.popleft() for _ in range(count)]
 
 
 def encode(
-    source: Annotated[str, typer.Argument(metavar="[FILE]", help="txt, csv, tsv, jsonl or parquet; - is stdin.")] = "-",
+    source: Annotated[
+        str,
+        typer.Argument(metavar="[FILE]", help="txt, csv, tsv, json, jsonl or parquet, also .gz or .zst; - is stdin."),
+    ] = "-",
     *,
     model: options.Model = options.DEFAULT,
-    instruction: Annotated[
-        str | None, typer.Option("-i", "--instruction", help="Instruction of the rows that have none of their own.")
-    ] = None,
+    instruction: options.Instruction = None,
     output: Annotated[str, typer.Option("-o", "--output", help="npy, jsonl or parquet; - is stdout, as jsonl.")] = "-",
-    text_column: Annotated[str, typer.Option(help="Column that holds the texts.")] = "text",
-    instruction_column: Annotated[str, typer.Option(help="Column that holds the instructions.")] = "instruction",
-    input_format: Annotated[str | None, typer.Option(help="Where the file's ending does not tell it.")] = None,
-    output_format: Annotated[str | None, typer.Option(help="Where the file's ending does not tell it.")] = None,
-    batch_size: Annotated[int, typer.Option(help="One run holds at most this many times 32 tokens.")] = 32,
+    text_column: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
+    instruction_column: Annotated[
+        str | None, typer.Option(help="Column of the instructions; default: instruction, if there is such a column.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column to copy into the output, such as an id; repeatable."),
+    ] = None,
+    input_format: Annotated[str | None, typer.Option(help="Default: by the extension; txt for stdin.")] = None,
+    output_format: Annotated[str | None, typer.Option(help="Default: by the extension.")] = None,
+    encoding: options.Encoding = None,
+    delimiter: options.Delimiter = None,
+    batch_size: Annotated[int, typer.Option(help="Memory: one run has at most this many times 32 tokens.")] = 32,
     truncate: options.Truncate = "warn",
     device: options.Device = None,
     dtype: options.Dtype = "float32",
@@ -35,41 +71,53 @@ def encode(
     precision: options.Precision = None,
     as_json: options.Json = False,
 ) -> None:
-    """Encode texts, one vector a row.
+    """Encode texts, one vector per row.
 
-    Progress and the closing line go to stderr; with --json the closing line is json, on stdout when -o names a file.
+    Progress (on a terminal) and the closing line go to stderr; with --json the closing line is JSON, on stdout when
+    -o names a file.
     """
-    from instructor_embedding.cli.sinks import FORMATS, Sink
+    from instructor_embedding.files import vector_files
+    from instructor_embedding.files.pairs import Columns, read_rows
+
+    # everything that can be wrong with options, files and columns is reported before the model is loaded
+    options.check(dtype=dtype, backend=backend, precision=precision, truncate=truncate, batch_size=batch_size)
+    columns = Columns(text_column, instruction_column, keep or [])
+    kind = vector_files.check(output, output_format, columns.keep)
+    rows = read_rows(source, columns, instruction, format=input_format, encoding=encoding, delimiter=delimiter)
+    waiting = _Waiting(chain(list(islice(rows, 1)), rows))
+
     from instructor_embedding.engine import encode as pipeline
     from instructor_embedding.engine.report import Report
 
-    kind = format_of(output, output_format, FORMATS, default="jsonl")
-    pairs = read_pairs(source, input_format, Columns(text_column, instruction_column), instruction)
-    embedder = options.load(model, device, dtype, backend, precision)
-    report = Report(truncate, embedder.max_seq_length, None, progress=True)
     budget = pipeline.budget_of(batch_size)
-    waiting: deque[Pair] = deque()
+    embedder = options.load(model, device, dtype, backend, precision)
+    report = Report(truncate, embedder.max_seq_length, None, progress=sys.stderr.isatty())
     start = time.perf_counter()
-    with report, Sink(output, kind, embedder.get_sentence_embedding_dimension()) as sink:
-        windows = pipeline.encode(_remembered(pairs, waiting), embedder.tokens, embedder.backend, budget, report.check)
-        for window in windows:
-            sink.write([waiting.popleft() for _ in window.vectors], window.vectors)
+    dimension = embedder.get_sentence_embedding_dimension()
+    with report, vector_files.VectorFile(output, kind, dimension, columns.keep) as file:
+        for window in pipeline.encode(waiting.pairs(), embedder.tokens, embedder.backend, budget, report.check):
+            batch = waiting.take(len(window.vectors))
+            file.write([row.pair for row in batch], window.vectors, [row.kept for row in batch])
             report.advance(len(window.vectors))
     seconds = time.perf_counter() - start
-    facts = {"texts": report.texts, "tokens": report.tokens, "truncated": report.truncated, "seconds": seconds}
+    facts = {
+        "texts": report.texts,
+        "tokens": report.tokens,
+        "truncated": report.truncated,
+        "empty": waiting.empty,
+        "seconds": round(seconds, 3),
+    }
     if as_json:
-        typer.echo(json.dumps(facts | {"seconds": round(seconds, 3)}), err=output == "-")
+        typer.echo(json.dumps(facts), err=output == "-")
     else:
-        rate = report.texts / seconds if seconds else 0
-        typer.echo(
-            f"{report.texts} texts, {report.tokens} tokens, {report.truncated} truncated, "
-            f"{seconds:.1f} s ({rate:.0f} texts/s)",
-            err=True,
-        )
+        typer.echo(_closing_line(facts, waiting.first_empty), err=True)
 
 
-def _remembered(pairs: Iterable[Pair], waiting: deque[Pair]) -> Iterator[Pair]:
-    """Pass pairs on and keep them until their vectors are written."""
-    for pair in pairs:
-        waiting.append(pair)
-        yield pair
+def _closing_line(facts: dict[str, float], first_empty: str) -> str:
+    """Return the counts of a run in one line."""
+    first = f" (the first: {first_empty})" if first_empty else ""
+    rate = facts["texts"] / facts["seconds"] if facts["seconds"] else 0
+    return (
+        f"{facts['texts']} texts, {facts['tokens']} tokens, {facts['truncated']} truncated, "
+        f"{facts['empty']} empty{first}, {facts['seconds']:.1f} s ({rate:.0f} texts/s)"
+    )

@@ -8,227 +8,275 @@ from typing import Annotated
 
 import typer
 
-from instructor_embedding.cli import options
 from instructor_embedding.cli.evaluation_options import (
-    BatchSize,
-    CacheDir,
-    InstructionsFrom,
-    Library,
-    ModelName,
-    Prompt,
-    ResultFile,
-    load_encoder,
-    load_instructions,
-    load_language_model,
-    scores_file,
-    show,
+    BASELINE,
+    InstructionOptions,
+    LanguageModelOptions,
+    ModelOptions,
+    ResultOptions,
+    TaskOptions,
+    grouped,
+    spelling,
 )
 from instructor_embedding.errors import InputError
 
 app = typer.Typer(
-    no_args_is_help=True, help="Score models on MTEB, Billboard and Prompt Retrieval.", rich_markup_mode=None
+    no_args_is_help=True,
+    help="Score models on MTEB, Billboard, Prompt Retrieval and instruction following, and report the scores.",
+    rich_markup_mode=None,
+    context_settings={"token_normalize_func": spelling},
 )
-
-Tasks = Annotated[
-    list[str] | None,
-    typer.Option(
-        "-t",
-        "--task_name",
-        "--task",
-        help="Task or benchmark of mteb, repeatable. Default: all of --data_dir, or the 56 data sets of the paper.",
-    ),
-]
-Categories = Annotated[list[str] | None, typer.Option(help="Only tasks of this type, such as STS; repeatable.")]
-TaskFolder = Annotated[
-    str | None, typer.Option("--data_dir", help="A folder with one folder of files a task; no network is used.")
-]
-Split = Annotated[str | None, typer.Option(help="Default: what mteb evaluates.")]
 
 
 @app.command()
+@grouped
 def mteb(
+    model: ModelOptions,
+    tasks: TaskOptions,
+    instructions: InstructionOptions,
+    results: ResultOptions,
     *,
-    model_name: ModelName = options.DEFAULT,
-    task_name: Tasks = None,
-    category: Categories = None,
-    data_dir: TaskFolder = None,
-    split: Split = None,
-    output_dir: Annotated[
-        str | None, typer.Option("--output_dir", help="Where mteb's result files go, in its own layout.")
-    ] = None,
-    result_file: ResultFile = None,
-    instructions: InstructionsFrom = None,
-    prompt: Prompt = None,
+    output_dir: Annotated[str | None, typer.Option(help="Where mteb's result files go, in its own layout.")] = None,
     settings: Annotated[
         str,
         typer.Option(
             help="instructed: every text with its instruction; original, original-2023: as the original's code."
         ),
     ] = "instructed",
-    library: Library = "instructor",
-    cache_dir: CacheDir = None,
-    batch_size: BatchSize = 32,
-    device: options.Device = None,
-    dtype: options.Dtype = "float32",
-    as_json: options.Json = False,
+    query_instructions: Annotated[
+        str,
+        typer.Option(
+            help="Where the instruction that a query brings along goes: instruction (after the task's), "
+            "text (after the query, as mteb does), none."
+        ),
+    ] = "instruction",
 ) -> None:
     """Score a model on tasks of MTEB, from the hub or from a folder."""
-    from instructor_embedding.evaluation import mteb as benchmark
-    from instructor_embedding.evaluation.score import Results
+    from dataclasses import replace
 
-    results = Results(scores_file(result_file, output_dir))
-    chosen = load_instructions(instructions, prompt, model_name, library)
-    tasks = benchmark.tasks_named(task_name or [], category or [], data_dir, split)
-    encoder = load_encoder(model_name, library, device, dtype, batch_size, cache_dir)
-    for task in tasks:
-        scores = benchmark.evaluate(
-            encoder, [task], instructions=chosen, settings=settings, output_dir=output_dir, results=results
-        )
-        show(scores, as_json)
+    from instructor_embedding.errors import choose
+    from instructor_embedding.evaluation.mteb import evaluate
+    from instructor_embedding.evaluation.mteb.instructed import QUERY_INSTRUCTIONS, SETTINGS
+    from instructor_embedding.evaluation.mteb.run import verify
+    from instructor_embedding.evaluation.mteb.texts import texts_of
+
+    choose("query_instructions", query_instructions, QUERY_INSTRUCTIONS)
+    how = replace(SETTINGS[choose("settings", settings, SETTINGS)], query_instructions=query_instructions)
+    scores, chosen = results.open(output_dir), instructions.choose(model)
+    loaded = tasks.load()
+    verify(chosen, loaded)
+    learns = model.library == BASELINE and model.model == "tf-idf"
+    encoder = None if learns else model.load()
+    for task in loaded:
+        # TF-IDF learns the words of each task
+        used = encoder or model.load(lambda task=task: texts_of(task))  # type: ignore[misc]
+        results.show(evaluate(used, [task], instructions=chosen, settings=how, output_dir=output_dir, results=scores))
 
 
 @app.command()
+@grouped
 def billboard(
+    model: ModelOptions,
+    instructions: InstructionOptions,
+    results: ResultOptions,
     *,
-    model_name: ModelName = options.DEFAULT,
-    task_name: Annotated[
+    task: Annotated[
         list[str] | None,
-        typer.Option("-t", "--task_name", "--task", help="mscoco, cnndm or wmt20-zh-en; repeatable. Default: all."),
+        typer.Option("-t", "--task", help="mscoco, cnndm or wmt20-zh-en; repeatable. Default: all."),
     ] = None,
-    data_dir: Annotated[
-        str, typer.Option("--data_dir", help="Folder with the files, or with a folder of them a task.")
-    ] = "billboard",
-    fetch: Annotated[bool, typer.Option("--fetch", help="Download missing files to --data_dir, and check them.")] = (
+    data_dir: Annotated[str, typer.Option(help="Folder with the files, or with one folder of them per task.")] = (
+        "billboard"
+    ),
+    fetch: Annotated[bool, typer.Option("--fetch", help="Download missing files to --data-dir, and check them.")] = (
         False
     ),
     add_prompt: Annotated[
         bool | None,
-        typer.Option("--add_prompt/--no_prompt", help="With the published instructions, or without any."),
+        typer.Option("--add-prompt/--no-prompt", help="With the published instructions, or without any."),
     ] = None,
-    instructions: InstructionsFrom = None,
-    prompt: Prompt = None,
-    library: Library = "instructor",
-    cache_dir: CacheDir = None,
-    result_file: ResultFile = None,
-    batch_size: BatchSize = 32,
-    device: options.Device = None,
-    dtype: options.Dtype = "float32",
-    as_json: options.Json = False,
 ) -> None:
     """Correlate a model's cosines between generated texts and references with human scores."""
     from instructor_embedding.evaluation import billboard as benchmark
-    from instructor_embedding.evaluation.score import Results
 
     if add_prompt is not None:
-        if instructions is not None:
-            raise InputError("--instructions and --add_prompt/--no_prompt say the same; give one of them")
-        instructions = "published" if add_prompt else "none"
-    results = Results(scores_file(result_file, None))
-    chosen = load_instructions(instructions, prompt, model_name, library)
-    names = list(task_name or benchmark.TASKS)
+        if instructions.instructions is not None:
+            raise InputError("--instructions and --add-prompt/--no-prompt set the same thing; give one of them")
+        instructions = InstructionOptions("published" if add_prompt else "none", instructions.prompt)
+    scores, chosen = results.open(), instructions.choose(model)
+    names = list(task or benchmark.TASKS)
+    chosen.verify(names)
     for name in names if fetch else ():
         benchmark.fetch(name, data_dir)
-    tasks = [benchmark.load(name, data_dir) for name in names]
-    words = [text for task in tasks for text in task.texts]
-    encoder = load_encoder(model_name, library, device, dtype, batch_size, cache_dir, lambda: words)
-    for task in tasks:
-        show([benchmark.evaluate(encoder, task, instructions=chosen, results=results)], as_json)
+    loaded = [benchmark.load(name, data_dir) for name in names]
+    encoder = model.load(lambda: [text for data in loaded for text in data.texts])
+    for data in loaded:
+        results.show([benchmark.evaluate(encoder, data, instructions=chosen, results=scores)])
 
 
 @app.command("prompt-retrieval")
+@grouped
 def prompt_retrieval(
+    model: ModelOptions,
+    instructions: InstructionOptions,
+    language_model: LanguageModelOptions,
+    results: ResultOptions,
     *,
-    model_name: ModelName = options.DEFAULT,
-    data_dir: Annotated[str, typer.Option("--data_dir", help="Folder with the files of the tasks.")],
-    task_name: Annotated[
+    data_dir: Annotated[str, typer.Option(help="Folder with the files of the tasks.")],
+    task: Annotated[
         list[str] | None,
-        typer.Option("-t", "--task_name", "--task", help="Repeatable. Default: every task whose files are there."),
+        typer.Option("-t", "--task", help="Repeatable. Default: every task whose files are there."),
     ] = None,
-    language_model: Annotated[
-        str | None,
-        typer.Option(
-            "--language_model",
-            help="Causal model of transformers that answers, or its name on a --server. Default: none; judged is how "
-            "often the most similar example has the item's answer.",
-        ),
-    ] = None,
-    server: Annotated[
-        str | None, typer.Option(help="Server of OpenAI's completions, such as http://localhost:8000/v1.")
-    ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="tokenizer.json that counts for the server. Default: four bytes are a token.")
-    ] = None,
-    context: Annotated[int | None, typer.Option(help="Tokens that the server's model reads and writes.")] = None,
-    key: Annotated[str | None, typer.Option("--api_key", envvar="OPENAI_API_KEY", help="Sent to the server.")] = None,
     seed: Annotated[int, typer.Option(help="Of the draw of examples and items.")] = 0,
-    items: Annotated[int | None, typer.Option(min=1, help="Judge the first so many. Default: all, 256.")] = None,
+    items: Annotated[int | None, typer.Option(min=1, help="Judge this many, the first ones. Default: all, 256.")] = (
+        None
+    ),
     output_dir: Annotated[
-        str | None, typer.Option("--output_dir", help="Keep answers here, so that an interrupted run goes on.")
+        str | None, typer.Option(help="Store answers in this folder, so that an interrupted run resumes.")
     ] = None,
-    instructions: InstructionsFrom = None,
-    prompt: Prompt = None,
-    library: Library = "instructor",
-    cache_dir: CacheDir = None,
-    result_file: ResultFile = None,
-    batch_size: BatchSize = 32,
-    device: options.Device = None,
-    dtype: options.Dtype = "float32",
-    as_json: options.Json = False,
 ) -> None:
     """Judge the examples that a model retrieves for the prompts of a language model."""
-    from instructor_embedding.evaluation import prompt_retrieval as benchmark
-    from instructor_embedding.evaluation import prompt_tasks
-    from instructor_embedding.evaluation.score import Results
+    from instructor_embedding.evaluation.prompt_retrieval import evaluate
+    from instructor_embedding.evaluation.prompt_retrieval import tasks as known
 
-    results = Results(scores_file(result_file, output_dir))
-    chosen = load_instructions(instructions, prompt, model_name, library)
-    answering = load_language_model(language_model, server, tokenizer, context, key)
-    names = list(task_name or prompt_tasks.names_in(Path(data_dir)))
-    encoder = load_encoder(
-        model_name, library, device, dtype, batch_size, cache_dir,
-        lambda: prompt_tasks.texts(names, Path(data_dir), seed),
-    )  # fmt: skip
+    scores, chosen = results.open(output_dir), instructions.choose(model)
+    answering = language_model.load()
+    names = list(task or known.names_in(Path(data_dir)))
+    chosen.verify([*names, *known.TASKS])
+    encoder = model.load(lambda: known.texts(names, Path(data_dir), seed))
     for name in names:
-        score = benchmark.evaluate(
+        score = evaluate(
             encoder, name, data_dir, answering,
-            instructions=chosen, seed=seed, items=items, output_dir=output_dir, results=results,
+            instructions=chosen, seed=seed, items=items, output_dir=output_dir, results=scores,
         )  # fmt: skip
-        show([score], as_json)
+        results.show([score])
 
 
 @app.command()
+@grouped
 def robustness(
+    model: ModelOptions,
+    tasks: TaskOptions,
+    results: ResultOptions,
     *,
-    model_name: ModelName = options.DEFAULT,
-    task_name: Tasks = None,
-    category: Categories = None,
-    data_dir: TaskFolder = None,
-    split: Split = None,
     variant: Annotated[
         list[str] | None,
         typer.Option(help="none, 'dataset tag', simple, detailed, 'paraphrase 1' to 5; repeatable. Default: all."),
     ] = None,
-    prompt: Prompt = None,
-    result_file: ResultFile = None,
-    cache_dir: CacheDir = None,
-    batch_size: BatchSize = 32,
-    device: options.Device = None,
-    dtype: options.Dtype = "float32",
-    as_json: options.Json = False,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="Whose published instructions: a hub id. Default: the model's, or instructor-large's."),
+    ] = None,
 ) -> None:
-    """Score a model on tasks of MTEB with instructions in other words, and with less and less said."""
-    from instructor_embedding.evaluation import mteb as benchmark
+    """Score a model on tasks of MTEB with paraphrased and progressively shorter instructions."""
     from instructor_embedding.evaluation import robustness as study
-    from instructor_embedding.evaluation.score import Results
 
-    results = Results(scores_file(result_file, None))
+    scores = results.open()
     study.check(variant or [])
-    tasks = benchmark.tasks_named(task_name or [], category or [], data_dir, split)
-    encoder = load_encoder(model_name, "instructor", device, dtype, batch_size, cache_dir)
-    for task in tasks:
-        scores = study.evaluate(
-            encoder, [task], variants=variant or study.VARIANTS, prompt=prompt or model_name, results=results
+    loaded = tasks.load()
+    encoder = model.load()
+    for task in loaded:
+        found = study.evaluate(
+            encoder, [task], variants=variant or study.VARIANTS, prompt=prompt or model.model, results=scores
         )
-        for row in study.summary(scores):
+        for row in study.summary(found):
             figures = [f"{name} {value:.2f}" for name, value in row.items() if name != "task"]
-            typer.echo(json.dumps(row) if as_json else f"{row['task']}: {', '.join(figures)}")
+            typer.echo(json.dumps(row) if results.as_json else f"{row['task']}: {', '.join(figures)}")
+
+
+@app.command()
+@grouped
+def following(
+    model: ModelOptions,
+    results: ResultOptions,
+    *,
+    data: Annotated[
+        str | None, typer.Option(help="File with a column for each labeling. Default: the built-in set of 144 texts.")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="Columns of --data, such as topic,sentiment.")] = None,
+    text_column: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
+    kind: Annotated[str, typer.Option(help="What a text is, for the instructions: review, ticket, ...")] = "text",
+    instruction: Annotated[
+        list[str] | None, typer.Option("-i", "--instruction", help="LABELING=INSTRUCTION; repeatable.")
+    ] = None,
+    paraphrases: Annotated[
+        bool, typer.Option("--paraphrases/--no-paraphrases", help="Also measure other wordings of each instruction.")
+    ] = True,
+    splits: Annotated[int, typer.Option(min=2, help="Halves that the classifier is repeated on.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
+    picture: Annotated[str | None, typer.Option(help="Draw the matrices to this file, such as following.png.")] = None,
+) -> None:
+    """Measure whether vectors follow the instruction: the same texts, several labels, each under each instruction."""
+    from instructor_embedding.evaluation.following import data as sets
+    from instructor_embedding.evaluation.following.matrix import of_scores
+    from instructor_embedding.evaluation.following.picture import draw
+    from instructor_embedding.evaluation.following.run import evaluate
+    from instructor_embedding.evaluation.report.render import render
+    from instructor_embedding.evaluation.report.runs import of_scores as runs_of
+    from instructor_embedding.evaluation.report.sections import sections
+
+    if (data is None) != (labels is None):
+        raise InputError("--data and --labels belong together: --data FILE --labels topic,sentiment")
+    names = [name.strip() for name in (labels or "").split(",") if name.strip()]
+    texts = sets.read(data, names, text_column=text_column, kind=kind) if data is not None else sets.built_in()
+    own = dict(_assignment(item) for item in instruction or [])
+    sets.instructions_for(texts, own)
+    stored = results.open()
+    scores = evaluate(
+        model.load(lambda: texts.texts), texts,
+        instructions=own, paraphrases=paraphrases, splits=splits, seed=seed, results=stored,
+    )  # fmt: skip
+    if results.as_json:
+        results.show(scores)
+    else:
+        runs = runs_of(scores)
+        typer.echo(render(runs, sections(runs), "terminal"))
+    if picture is not None:
+        draw(of_scores(scores), picture)
+        typer.echo(f"picture: {picture}", err=True)
+
+
+def _assignment(item: str) -> tuple[str, str]:
+    name, sign, text = item.partition("=")
+    if not sign:
+        raise InputError(f"--instruction {item!r} must be LABELING=INSTRUCTION, such as topic='Represent the topic: '")
+    return name.strip(), text
+
+
+@app.command()
+def report(
+    results: Annotated[
+        list[str],
+        typer.Argument(help="Files of scores, folders that mteb wrote, json files of published figures."),
+    ],
+    *,
+    only: Annotated[list[str] | None, typer.Option(help="Only runs whose label contains this; repeatable.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Run that differences are taken to. Default: the first.")] = (
+        None
+    ),
+    format: Annotated[
+        str | None,
+        typer.Option(help="terminal, markdown, csv or json. Default: that of -o's ending, else terminal."),
+    ] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="File; - is stdout.")] = "-",
+    pictures: Annotated[str | None, typer.Option(help="Folder for scores.png, speed.png and following.png.")] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Leave out tasks with different data or metrics instead of refusing.")
+    ] = False,
+) -> None:
+    """Report runs beside each other and beside published figures: averages, scores, differences, settings, cost."""
+    from instructor_embedding.evaluation.report import make
+    from instructor_embedding.evaluation.report.render import format_of, render
+    from instructor_embedding.evaluation.report.sections import sections
+    from instructor_embedding.files.atomic import check_target, replacing
+
+    form = format_of(output, format)
+    check_target(output)
+    runs = make.read(results, only or [], leave_out=leave_out)
+    text = render(runs, sections(runs, make.reference_of(runs, reference)), form)
+    with replacing(output) as file:
+        file.write(text.encode("utf-8"))
+    if pictures is not None:
+        from instructor_embedding.evaluation.report.pictures import draw
+
+        for path in draw(runs, pictures):
+            typer.echo(f"picture: {path}", err=True)

@@ -1,4 +1,4 @@
-"""``instructor-embed export``: a model for ONNX Runtime or OpenVINO; one verb for each."""
+"""``instructor-embed export``: a model for ONNX Runtime or OpenVINO, a verb for each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Write a model for a runtime without torch.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Export a model for a runtime without torch.", rich_markup_mode=None)
 
 Model = Annotated[str, typer.Argument(help="Hub id or folder of the model.")]
 Output = Annotated[str, typer.Argument(help="Folder to write.")]

@@ -10,17 +10,20 @@ from instructor_embedding.cli import options
 
 
 def info(
-    model: options.Name = options.DEFAULT,
+    name: options.ModelArgument = None,
+    *,
+    model: options.ModelOption = None,
     as_json: options.Json = False,
 ) -> None:
     """Print a model's shape, limits and size."""
     from instructor_embedding.model.quantized import kinds, parameters
 
-    embedder = options.load(model, "cpu", "float32")
+    name = options.chosen_model(model, name)
+    embedder = options.load(name, "cpu", "float32")
     config, tokens = embedder.encoder.config, embedder.tokens
     gate = "gated " if config.gated else ""
     facts = {
-        "model": model,
+        "model": name,
         "dimensions": embedder.get_sentence_embedding_dimension(),
         "max_seq_length": tokens.max_length,
         "parameters": parameters(embedder),
@@ -39,6 +42,6 @@ def info(
     if as_json:
         typer.echo(json.dumps(facts))
         return
-    for name, value in facts.items():
-        shown = f"{value:,}" if name == "parameters" else value
-        typer.echo(f"{name.replace('_', ' '):15} {shown}")
+    for label, value in facts.items():
+        shown = f"{value:,}" if label == "parameters" else value
+        typer.echo(f"{label.replace('_', ' '):15} {shown}")

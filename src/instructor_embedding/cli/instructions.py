@@ -10,9 +10,14 @@ from typing import Annotated, Any
 import typer
 
 from instructor_embedding.cli import options
+from instructor_embedding.cli.evaluation_options import spelling
 from instructor_embedding.errors import InputError
 
-app = typer.Typer(no_args_is_help=True, help="Instructions: the published ones, and trials of your own.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Instructions: the published ones, and trials of your own.",
+    context_settings={"token_normalize_func": spelling},
+)
 
 
 @app.command("try")
@@ -33,17 +38,21 @@ def try_(
         typer.Option(help="Of documents: one for all candidates, or one for each. Default: the candidate."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    backend: options.Backend = "torch",
+    precision: options.Precision = None,
     device: options.Device = None,
     dtype: options.Dtype = "float32",
     as_json: options.Json = False,
 ) -> None:
-    """Score candidate instructions on labeled texts, and say whether their difference is noise."""
+    """Score candidate instructions on labeled texts, and report whether their difference is noise."""
+    from instructor_embedding import encoders
     from instructor_embedding.evaluation import candidates
-    from instructor_embedding.evaluation.encoder import Encoder, load
+    from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 
     data = candidates.labeled(candidates.read(file))
     candidates.check(data, instruction, document_instruction or [])
-    encoder = Encoder(load(model, device=device, dtype=dtype), model, progress=True)
+    loaded = encoders.load(model, "instructor", device=device, dtype=dtype, backend=backend, precision=precision)
+    encoder = CachedEncoder(loaded, model, progress=True)
     trials = candidates.compare(encoder, data, instruction, document_instruction or [], seed=seed)
     if as_json:
         typer.echo(json.dumps({"metric": data.metric, "n": len(data.first), "trials": [asdict(t) for t in trials]}))
@@ -58,8 +67,8 @@ def try_(
 def _word(trial: Any, trials: list[Any]) -> str:
     if trial is trials[0]:
         return "best"
-    told = f"{trial.behind:.2f} behind [{trial.behind_low:.2f}, {trial.behind_high:.2f}]"
-    return f"{told}: may be noise" if trial.noise else f"{told}: worse"
+    gap = f"{trial.behind:.2f} behind [{trial.behind_low:.2f}, {trial.behind_high:.2f}]"
+    return f"{gap}: may be noise" if trial.noise else f"{gap}: worse"
 
 
 @app.command("list")

@@ -1,67 +1,129 @@
-"""The command ``instructor-embed``; each verb loads what it needs when it runs."""
+"""The entry point of ``instructor-embed``: standard streams, signals, one-line errors and exit codes."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
-from typing import Annotated
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import NoReturn
 
-import typer
-
-from instructor_embedding.version import __version__
-from instructor_embedding.cli import evaluate, export, instructions, medi
-from instructor_embedding.cli.bench import bench
-from instructor_embedding.cli.encode import encode
-from instructor_embedding.cli.info import info
-from instructor_embedding.cli.quantize import quantize
-from instructor_embedding.cli.serve import serve
-from instructor_embedding.cli.similarity import similarity
-from instructor_embedding.cli.train import train
+from instructor_embedding.cli import streams
 from instructor_embedding.errors import InputError, InstructorError
 
-app = typer.Typer(
-    name="instructor-embed",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-for verb in (encode, similarity, info, bench, quantize, serve):
-    app.command()(verb)
-app.add_typer(evaluate.app, name="evaluate")
-app.add_typer(export.app, name="export")
-app.add_typer(instructions.app, name="instructions")
-app.add_typer(medi.app, name="medi")
-# the flags are those of a dataclass, which is loaded when it is needed
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(train)
+STOPS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "terminated: the terminal was closed"}
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"instructor-embed {__version__}")
-        raise typer.Exit
+class Stopped(BaseException):
+    """A signal ended the command; context managers on the way up remove temporary files.
+
+    It is not a KeyboardInterrupt, which the libraries below catch and report in their own words.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
-    ] = False,
-) -> None:
-    """Text embeddings that follow an instruction."""
+def main() -> NoReturn:
+    """Run the command and exit.
+
+    Exit codes: 0 success, 1 failure, 2 wrong usage or input, 128 + N after signal N (130 for Ctrl-C, 143 for SIGTERM).
+    """
+    streams.prepare()
+    with _signals_raise():
+        try:
+            code = _run()
+            if code:
+                streams.flush_or_discard()
+            else:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            streams.discard_stdout()  # the reader of our output is gone, as after `| head`: nothing to report
+            code = 1
+        except OSError as error:
+            _report(_failure(error))
+            streams.discard_stdout()
+            code = 1
+        except Stopped as stop:
+            code = _stopped(stop)
+    sys.exit(code)
 
 
-def main() -> None:
-    """Run the command; exit code 2 for wrong usage, 1 for failure, 130 when interrupted."""
+def _run() -> int:
+    """Run the verb and return the exit code."""
     try:
+        from instructor_embedding.cli.app import app
+
         app()
-    except InstructorError as error:
-        typer.echo(f"instructor-embed: {error}", err=True)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except Stopped as stop:
+        return _stopped(stop)
     except BrokenPipeError:
-        # the reader of our output has gone, as `head` does; there is nobody to tell
-        sys.stderr.close()
-        sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("instructor-embed: interrupted", err=True)
-        sys.exit(130)
+        raise
+    except InstructorError as error:
+        _report(str(error))
+        return 2 if isinstance(error, InputError) else 1
+    except OSError as error:
+        _report(_failure(error))
+        return 1
+    except MemoryError:
+        _report("out of memory; a smaller --batch-size needs less")
+        return 1
+    return 0
+
+
+def _failure(error: OSError) -> str:
+    """Name the file or stream that failed, and why."""
+    why = error.strerror or str(error)
+    return f"cannot use {os.fsdecode(error.filename)}: {why}" if error.filename is not None else why
+
+
+def _report(message: str) -> None:
+    """Write one line to stderr; where even that fails, the exit code has to do."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"instructor-embed: {' '.join(message.splitlines())}\n")
+        sys.stderr.flush()
+
+
+def _stopped(stop: Stopped) -> int:
+    name = signal.Signals(stop.number).name
+    _report(STOPS.get(name, name))
+    streams.discard_stdout()
+    return 128 + stop.number
+
+
+@contextlib.contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Raise `Stopped` at the first SIGINT, SIGTERM or SIGHUP; a second signal ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in map(_number, STOPS) if number is not None}
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        for other in handlers:
+            signal.signal(other, signal.SIG_DFL)
+        raise Stopped(number)
+
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:  # nohup ignores SIGHUP on purpose
+            signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _number(name: str) -> signal.Signals | None:
+    """Return a signal by name, or None where the system does not have it."""
+    return getattr(signal, name, None)
+
+
+if __name__ == "__main__":
+    main()

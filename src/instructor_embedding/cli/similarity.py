@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated
 
 import typer
@@ -23,25 +22,32 @@ def similarity(
     ] = None,
     device: options.Device = None,
     dtype: options.Dtype = "float32",
+    encoding: options.Encoding = None,
     as_json: options.Json = False,
 ) -> None:
     """Print the cosine between two texts, or the table of cosines of several."""
-    found = texts or [line.rstrip("\r\n") for line in sys.stdin]
-    if len(found) < 2:
-        raise InputError(f"similarity takes at least two texts, got {len(found)}")
-    instructions = instruction or [""]
+    options.check(dtype=dtype)
+    if texts:
+        texts = [options.text(value, f"text {number}") for number, value in enumerate(texts, 1)]
+    else:
+        from instructor_embedding.files.records import read_records
+
+        texts = [line for _, line in read_records("-", format="txt", encoding=encoding)]
+    if len(texts) < 2:
+        raise InputError(f"similarity takes at least two texts, got {len(texts)}")
+    instructions = [options.text(value, "-i") for value in instruction or [""]]
     if len(instructions) == 1:
-        instructions = instructions * len(found)
-    if len(instructions) != len(found):
-        raise InputError(f"-i was given {len(instructions)} times for {len(found)} texts; give it once or for each")
+        instructions = instructions * len(texts)
+    if len(instructions) != len(texts):
+        raise InputError(f"-i was given {len(instructions)} times for {len(texts)} texts; give it once or for each")
     embedder = options.load(model, device, dtype)
-    vectors = embedder.encode([list(pair) for pair in zip(instructions, found, strict=True)])
+    vectors = embedder.encode([list(pair) for pair in zip(instructions, texts, strict=True)])
     cosines = embedder.similarity(vectors, vectors).tolist()
     if as_json:
         rows = [[round(value, 6) for value in row] for row in cosines]
-        typer.echo(json.dumps({"texts": found, "instructions": instructions, "similarity": rows}, ensure_ascii=False))
-    elif len(found) == 2:
+        typer.echo(json.dumps({"texts": texts, "instructions": instructions, "similarity": rows}, ensure_ascii=False))
+    elif len(texts) == 2:
         typer.echo(f"{cosines[0][1]:.4f}")
     else:
         for number, row in enumerate(cosines):
-            typer.echo("  ".join(f"{value:7.4f}" for value in row) + f"  {found[number]}")
+            typer.echo("  ".join(f"{value:7.4f}" for value in row) + f"  {texts[number]}")

@@ -1,4 +1,4 @@
-"""Encoders that know nothing, against which every score is read: random vectors, and words weighted by rarity."""
+"""Baseline encoders that put scores in context: random vectors, and words weighted by their rarity."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from instructor_embedding.errors import InputError, nearest
+from instructor_embedding.errors import choose
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
+from instructor_embedding.vectors import Float32
 
 BASELINES = ("random", "tf-idf")
 
 
 class RandomVectors:
-    """Gives every distinct text a random direction, the same on every machine; instructions are ignored.
+    """Maps every distinct text to a random direction, the same on every machine; instructions are ignored.
 
     Parameters
     ----------
     dimension : int
+        Of the vectors.
     """
 
     def __init__(self, dimension: int = 256) -> None:
@@ -41,9 +42,9 @@ class TfIdf:
     Parameters
     ----------
     texts : iterable of str
-        All texts of the evaluation, from which words and their rarity are taken.
+        All texts of the evaluation: the source of the words and their rarity.
     words : int
-        Keep at most this many words, the most frequent ones; the vectors have as many dimensions.
+        Use at most this many words, the most frequent ones; the vectors have as many dimensions.
     """
 
     def __init__(self, texts: Iterable[str], words: int = 8192) -> None:
@@ -62,8 +63,6 @@ def baseline(name: str, texts: Iterable[str]) -> RandomVectors | TfIdf:
     Raises
     ------
     InputError
-        There is none of that name.
+        There is no such baseline.
     """
-    if name not in BASELINES:
-        raise InputError(f"baseline={name!r} is unknown{nearest(name, BASELINES)}; known: {', '.join(BASELINES)}")
-    return RandomVectors() if name == "random" else TfIdf(texts)
+    return RandomVectors() if choose("baseline", name, BASELINES) == "random" else TfIdf(texts)

@@ -6,9 +6,7 @@ human scores, over all texts (paper, section on prompted text evaluation). Both 
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import os
 import urllib.error
 import urllib.request
@@ -19,14 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.evaluation import fingerprint
-from instructor_embedding.evaluation.correlation import pearson, spearman
-from instructor_embedding.evaluation.encoder import Encoder, PairEncoder
+from instructor_embedding import fingerprint
+from instructor_embedding.encoders import PairEncoder
+from instructor_embedding.errors import InputError, choose
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
+from instructor_embedding.evaluation.cost import Clock
 from instructor_embedding.evaluation.instructions import Instructions
-from instructor_embedding.evaluation.score import Clock, Results, Score
+from instructor_embedding.evaluation.score import Results, Score
+from instructor_embedding.evaluation.statistics import pearson, spearman
+from instructor_embedding.files.atomic import replacing
+from instructor_embedding.files.records import read_records
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
+from instructor_embedding.vectors import Float32, unit
 
 TASKS = ("mscoco", "cnndm", "wmt20-zh-en")
 SOURCE = (
@@ -34,7 +36,7 @@ SOURCE = (
     "d86f3292cd0994b9908a852d0d7a2203167ddfe8/evaluation/text_evaluation/data"
 )
 _HYPOTHESES, _REFERENCES = "{task}_THumB-1.0.jsonl", "{task}_references.jsonl"
-# sha256 of the public files; that of the WMT hypotheses is not known to us, so they are taken as they come
+# sha256 of the public files; that of the WMT hypotheses is not known, so they are accepted unchecked
 _CHECKSUMS = {
     "cnndm_THumB-1.0.jsonl": "c4b9fbedf942e1d67043f115468928b49f495fd130da0777ed76594ebb28a1ea",
     "cnndm_references.jsonl": "7a461d1c8948b90b4751183105fe3c9213b8a204b0726c24b66140972dbfa5ae",
@@ -58,7 +60,7 @@ class Judged:
     references : list of list of str
         The references of each generated text.
     digest : str
-        Of the files.
+        A digest of the files.
     """
 
     task: str
@@ -79,22 +81,21 @@ def load(task: str, data_dir: str | os.PathLike[str]) -> Judged:
     Raises
     ------
     InputError
-        The task is unknown, a file is missing or broken, or a generated text has no references.
+        The task is unknown, a file is missing or corrupt, or a generated text has no references.
     """
     if task == "mt":
         task = "wmt20-zh-en"
-    if task not in TASKS:
-        raise InputError(f"Billboard has no task {task!r}{nearest(task, TASKS)}; its tasks are {', '.join(TASKS)}")
+    choose("task", task, TASKS)
     files = [_find(Path(data_dir), task, name.format(task=task)) for name in (_HYPOTHESES, _REFERENCES)]
-    hypotheses, references = (_lines(file) for file in files)
+    hypotheses, references = ([row for _, row in read_records(file)] for file in files)
     try:
         refs = {str(row["seg_id"]): [str(text) for text in row["refs"]] for row in references}
         rows = [(str(row["hyp"]), float(row["human_score"]), str(row["seg_id"])) for row in hypotheses]
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{files[0].parent} holds no Billboard data: a row lacks {error}") from None
-    lost = next((segment for _, _, segment in rows if not refs.get(segment)), None)
-    if lost is not None:
-        raise InputError(f"{files[1]} has no references for the segment {lost!r}")
+        raise InputError(f"{files[0].parent} is not Billboard data: a row lacks {error}") from None
+    lacking = next((segment for _, _, segment in rows if not refs.get(segment)), None)
+    if lacking is not None:
+        raise InputError(f"{files[1]} has no references for the segment {lacking!r}")
     return Judged(
         task,
         [text for text, _, _ in rows],
@@ -110,10 +111,9 @@ def fetch(task: str, data_dir: str | os.PathLike[str], source: str = SOURCE) -> 
     Raises
     ------
     InputError
-        The source cannot be reached, or a file is not the one we know.
+        The source cannot be reached, or a file is not the known one.
     """
-    if task not in TASKS:
-        raise InputError(f"Billboard has no task {task!r}{nearest(task, TASKS)}; its tasks are {', '.join(TASKS)}")
+    choose("task", task, TASKS)
     home = Path(data_dir) / task
     home.mkdir(parents=True, exist_ok=True)
     for name in (_HYPOTHESES.format(task=task), _REFERENCES.format(task=task)):
@@ -128,13 +128,12 @@ def fetch(task: str, data_dir: str | os.PathLike[str], source: str = SOURCE) -> 
         digest = hashlib.sha256(data).hexdigest()
         if _CHECKSUMS.get(name, digest) != digest:
             raise InputError(f"{address} has the sha256 {digest}, but the known file has {_CHECKSUMS[name]}")
-        part = home / f"{name}.part"
-        part.write_bytes(data)
-        part.replace(home / name)
+        with replacing(home / name) as file:
+            file.write(data)
 
 
 def evaluate(
-    model: Encoder | PairEncoder | Any,
+    model: CachedEncoder | PairEncoder | Any,
     data: Judged,
     *,
     instructions: Instructions | None = None,
@@ -144,35 +143,37 @@ def evaluate(
 
     Parameters
     ----------
-    model : Encoder, INSTRUCTOR, SentenceTransformer or object with encode(pairs)
+    model : CachedEncoder, INSTRUCTOR, SentenceTransformer or object with encode(pairs)
     data : Judged
         As `load` returns it.
     instructions : Instructions, optional
         Default: the published ones.
     results : Results, optional
-        What it holds is not run again; a new score is added.
+        A score in it is not computed again; a new one is added.
 
     Returns
     -------
     Score
         Pearson's correlation in percent; Spearman's is in ``config["metrics"]``.
     """
-    encoder = model if isinstance(model, Encoder) else Encoder(model)
+    encoder = CachedEncoder.of(model)
     results = Results() if results is None else results
-    chosen = (instructions or Instructions(model=encoder.name)).choose(data.task, "TextEvaluation")
     source = {"path": data.task, "revision": data.digest}
-    config = encoder.config("Billboard", "TextEvaluation", {"text": chosen}, source, {"similarity": "max cosine"})
+    table = instructions or Instructions(model=encoder.name)
+    chosen = table.choose(data.task, "TextEvaluation")
+    settings = {"similarity": "max cosine"}
+    config = encoder.config("Billboard", "TextEvaluation", {"text": chosen}, source, settings, table.name)
     known = results.find(data.task, config)
     if known is not None:
         return known
-    clock = Clock()
+    clock = Clock(encoder.cost)
     texts = data.texts
-    places = {text: place for place, text in enumerate(texts)}
+    row_of = {text: row for row, text in enumerate(texts)}
     vectors = encoder.encode([Pair(chosen.instruction, text) for text in texts], data.task)
     cosines = best_cosines(
         vectors,
-        [places[text] for text in data.hypotheses],
-        [[places[text] for text in refs] for refs in data.references],
+        [row_of[text] for text in data.hypotheses],
+        [[row_of[text] for text in refs] for refs in data.references],
     )
     human = np.array(data.human)
     circumstances = clock.circumstances({"spearman": spearman(cosines, human)})
@@ -188,29 +189,20 @@ def best_cosines(vectors: Float32, hypotheses: Sequence[int], references: Sequen
     Parameters
     ----------
     vectors : float32 of shape (texts, dim)
-        A zero vector has the cosine 0 to everything.
+        A zero vector has cosine 0 to everything.
     hypotheses : list of int
         Row of each generated text.
     references : list of list of int
         Rows of its references.
     """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    rows = vectors / np.where(lengths > 0, lengths, 1)
+    rows = unit(vectors)
     pairs = zip(hypotheses, references, strict=True)
     return np.array([(rows[refs] @ rows[text]).max() for text, refs in pairs], np.float64)
 
 
 def _find(root: Path, task: str, name: str) -> Path:
     for home in (root / task, root):
-        for path in (home / name, home / f"{name}.gz"):
+        for path in (home / name, home / f"{name}.gz", home / f"{name}.zst"):
             if path.is_file():
                 return path
     raise InputError(f"there is no {name} (or {name}.gz) in {root / task}; fetch it with --fetch, or put it there")
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    try:
-        return [json.loads(line) for line in data.decode("utf-8").splitlines() if line.strip()]
-    except ValueError as error:
-        raise InputError(f"{file} is broken: {error}") from None

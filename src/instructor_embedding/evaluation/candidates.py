@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from instructor_embedding.encoders import PairEncoder
 from instructor_embedding.errors import InputError
-from instructor_embedding.evaluation import local_tasks
-from instructor_embedding.evaluation.correlation import spearman
-from instructor_embedding.evaluation.encoder import Encoder, PairEncoder
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
+from instructor_embedding.evaluation.mteb.folder_files import rows
+from instructor_embedding.evaluation.statistics import interval, spearman
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
+from instructor_embedding.vectors import unit
 
 _FORMS = (
     "text and label; or sentence1, sentence2 and score (the higher, the more alike); "
@@ -26,7 +26,7 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """How one candidate did.
+    """The result of one candidate.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Trial:
     behind_low, behind_high : float
         The interval of that difference, wide enough to hold for all candidates together (Bonferroni).
     noise : bool
-        The difference from the best may be chance: its interval holds 0.
+        The difference from the best may be chance: its interval contains 0.
     """
 
     instruction: str
@@ -60,8 +60,8 @@ class Labeled:
     Parameters
     ----------
     metric : str
-        ``nearest_label``: a text's nearest neighbor has its label; ``spearman``: cosines follow the scores;
-        ``reciprocal_rank``: how high a query finds its own document.
+        ``nearest_label``: the share of texts whose nearest neighbor, equal texts apart, has the same label;
+        ``spearman``: cosines against the scores; ``reciprocal_rank``: of a query's own document among all.
     first, second : list of str
         Texts; the second sentences or documents, empty for labeled texts.
     target : list
@@ -75,54 +75,49 @@ class Labeled:
 
 
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Return the rows of a jsonl, jsonl.gz, parquet, csv or tsv file.
+    """Return the rows of a file in any format with named columns.
 
     Raises
     ------
     InputError
-        The file is missing, or broken.
+        The file cannot be read, or a row has no names.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"cannot read {file}: there is no such file")
-    try:
-        if file.suffix in (".csv", ".tsv"):
-            with file.open(encoding="utf-8-sig", newline="") as stream:
-                return list(csv.DictReader(stream, delimiter="," if file.suffix == ".csv" else "\t"))
-        return local_tasks.rows(file)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8 text (byte {error.start}); convert it first") from None
+    return list(rows(Path(path)))
 
 
-def labeled(rows: Sequence[Mapping[str, Any]]) -> Labeled:
-    """Read rows of one of the known forms.
+def labeled(records: Sequence[Mapping[str, Any]]) -> Labeled:
+    """Return the rows of one of the known forms as a `Labeled`.
 
     Raises
     ------
     InputError
         The columns fit no form, or there are too few rows to compare anything.
     """
-    if len(rows) < 8:
-        raise InputError(f"there are {len(rows)} labeled rows; at least 8 are needed, and 50 or more tell anything")
-    columns = set(rows[0])
+    if len(records) < 8:
+        raise InputError(
+            f"there are {len(records)} labeled rows; at least 8 are needed, and 50 or more to see differences"
+        )
+    columns = set(records[0])
     try:
         if {"text", "label"} <= columns:
-            data = Labeled("nearest_label", [str(r["text"]) for r in rows], [], [str(r["label"]) for r in rows])
+            data = Labeled("nearest_label", [str(r["text"]) for r in records], [], [str(r["label"]) for r in records])
             if len(set(data.target)) < 2:
                 raise InputError(f"all rows have the label {data.target[0]!r}; at least two labels are needed")
             return data
         if {"sentence1", "sentence2", "score"} <= columns:
-            first, second = [str(r["sentence1"]) for r in rows], [str(r["sentence2"]) for r in rows]
-            return Labeled("spearman", first, second, [float(r["score"]) for r in rows])
+            first, second = [str(r["sentence1"]) for r in records], [str(r["sentence2"]) for r in records]
+            return Labeled("spearman", first, second, [float(r["score"]) for r in records])
         if {"query", "document"} <= columns:
-            return Labeled("reciprocal_rank", [str(r["query"]) for r in rows], [str(r["document"]) for r in rows], [])
+            return Labeled(
+                "reciprocal_rank", [str(r["query"]) for r in records], [str(r["document"]) for r in records], []
+            )
     except (KeyError, ValueError) as error:
         raise InputError(f"a row is not like the first: {error}") from None
     raise InputError(f"the columns are {', '.join(sorted(columns))}; allowed: {_FORMS}")
 
 
 def compare(
-    model: Encoder | PairEncoder | Any,
+    model: CachedEncoder | PairEncoder | Any,
     data: Labeled,
     candidates: Sequence[str],
     documents: Sequence[str] = (),
@@ -132,9 +127,12 @@ def compare(
 ) -> list[Trial]:
     """Try candidate instructions on labeled texts.
 
+    The best candidate is chosen on the same rows that its lead is measured on, so a small lead is optimistic: take
+    ``noise`` seriously, and confirm on other texts what matters.
+
     Parameters
     ----------
-    model : Encoder, INSTRUCTOR or object with encode(pairs)
+    model : CachedEncoder, INSTRUCTOR or object with encode(pairs)
     data : Labeled
     candidates : list of str
         Instructions of the texts, or of the queries.
@@ -155,13 +153,17 @@ def compare(
     """
     check(data, candidates, documents)
     others = list(documents) * len(candidates) if len(documents) == 1 else list(documents) or list(candidates)
-    encoder = model if isinstance(model, Encoder) else Encoder(model)
-    items = [_items(encoder, data, first, second) for first, second in zip(candidates, others, strict=True)]
-    rng = np.random.default_rng(seed)
-    size = len(data.first)
-    picks = [np.arange(size), *(rng.integers(0, size, size) for _ in range(draws))]
-    table = np.array([[_value(data, each, pick) for pick in picks] for each in items])
-    return _trials(candidates, table)
+    encoder = CachedEncoder.of(model)
+    contributions = [_items(encoder, data, first, second) for first, second in zip(candidates, others, strict=True)]
+    values = [_value(data, items) for items in contributions]
+    best = int(np.argmax(values))
+    level = 1 - 0.05 / max(1, len(candidates) - 1)
+    trials = []
+    for number, (candidate, items, value) in enumerate(zip(candidates, contributions, values, strict=True)):
+        low, high = _interval(data, items, None, 0.95, draws, seed)
+        lead = (0.0, 0.0) if number == best else _interval(data, contributions[best], items, level, draws, seed)
+        trials.append(Trial(candidate, value, low, high, values[best] - value, *lead, noise=bool(lead[0] <= 0)))
+    return sorted(trials, key=lambda trial: -trial.value)
 
 
 def check(data: Labeled, candidates: Sequence[str], documents: Sequence[str]) -> None:
@@ -174,46 +176,45 @@ def check(data: Labeled, candidates: Sequence[str], documents: Sequence[str]) ->
         raise InputError(f"there are {len(documents)} document instructions for {len(candidates)} candidates")
 
 
-def _trials(candidates: Sequence[str], table: Any) -> list[Trial]:
-    """Return the trials, the best first; `table` is (candidates, 1 + draws), the first column without resampling."""
-    best = int(np.argmax(table[:, 0]))
-    tail = 0.025 / max(1, len(candidates) - 1)
-    found = []
-    for candidate, row in zip(candidates, 100 * table, strict=True):
-        low, high = np.quantile(row[1:], [0.025, 0.975])
-        behind = 100 * table[best] - row
-        least, most = np.quantile(behind[1:], [tail, 1 - tail])
-        noise = bool(least <= 0)
-        found.append(Trial(candidate, row[0], low, high, behind[0], float(least), float(most), noise))
-    return sorted(found, key=lambda trial: -trial.value)
-
-
-def _items(encoder: Encoder, data: Labeled, first: str, second: str) -> Any:
+def _items(encoder: CachedEncoder, data: Labeled, first: str, second: str) -> Any:
     """Return what each row contributes, float64 of shape (n,)."""
-    a = _scaled(encoder.encode([Pair(first, text) for text in data.first], "try"))
+    a = unit(encoder.encode([Pair(first, text) for text in data.first], "try"))
     if data.metric == "nearest_label":
         cosines = a @ a.T
-        np.fill_diagonal(cosines, -np.inf)
+        # a text that occurs twice would be its own nearest neighbor
+        _, text = np.unique(data.first, return_inverse=True)
+        cosines[text[:, None] == text[None]] = -np.inf
         labels = np.array(data.target)
         return (labels[cosines.argmax(1)] == labels).astype(np.float64)
     other = second if data.metric == "reciprocal_rank" else first
-    b = _scaled(encoder.encode([Pair(other, text) for text in data.second], "try"))
+    b = unit(encoder.encode([Pair(other, text) for text in data.second], "try"))
     if data.metric == "spearman":
         return (a * b).sum(1).astype(np.float64)
     cosines = a @ b.T
     own = np.diagonal(cosines)[:, None]
-    # the same document may stand in several rows
-    same = np.array([[one == other for other in data.second] for one in data.second])
-    return 1 / (1 + ((cosines > own) & ~same).sum(1))
+    # the same document may occur in several rows
+    _, document = np.unique(data.second, return_inverse=True)
+    return 1 / (1 + ((cosines > own) & (document[:, None] != document[None])).sum(1))
 
 
-def _value(data: Labeled, items: Any, pick: Any) -> float:
-    """Return the metric over some rows."""
+def _value(data: Labeled, items: Any) -> float:
+    """Return the metric in percent."""
+    return 100 * (spearman(items, np.array(data.target)) if data.metric == "spearman" else float(np.mean(items)))
+
+
+def _interval(data: Labeled, items: Any, other: Any, level: float, draws: int, seed: int) -> tuple[float, float]:
+    """Return the bootstrap interval of the metric, or of its difference from that of `other`, in percent."""
     if data.metric != "spearman":
-        return float(items[pick].mean())
-    return spearman(items[pick], np.array(data.target)[pick])
-
-
-def _scaled(vectors: Float32) -> Any:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1)
+        values = items if other is None else items - other
+        low, high = interval((values,), level=level, draws=draws, seed=seed)
+        return 100 * low, 100 * high
+    target = np.array(data.target)
+    if other is None:
+        low, high = interval((items, target), spearman, level=level, draws=draws, seed=seed)
+    else:
+        low, high = interval(
+            (items, other, target),
+            lambda a, b, c: spearman(a, c) - spearman(b, c),
+            level=level, draws=draws, seed=seed,
+        )  # fmt: skip
+    return 100 * low, 100 * high

@@ -1,10 +1,11 @@
-"""Which instruction each task and side gets: the published ones as facts, a user's file, a default by task type."""
+"""Which instruction each task and side gets: the published ones as data, a user's table, a default by task type."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError, nearest
+from instructor_embedding.files.records import read_json
 from instructor_embedding.instruction import Instruction
 
 SIDES = ("text", "query", "document")
 MODELS = {"hkunlp/instructor-base": "base", "hkunlp/instructor-large": "large", "hkunlp/instructor-xl": "xl"}
 SOURCES = ("published", "default", "none")
 
-# what a task type gets where nothing else is known: the template of the paper, section 2.2
+# what a task type gets if nothing more specific is known: the template of the paper, section 2.2
 _DEFAULTS: dict[str, dict[str, Instruction]] = {
     "Classification": {"text": Instruction("sentence", "", "classification")},
     "MultilabelClassification": {"text": Instruction("sentence", "", "classification")},
@@ -46,9 +48,9 @@ _ANY = Instruction("sentence")
 
 @dataclass(frozen=True)
 class Fact:
-    """One instruction of the published evaluation, taken apart; ``str()`` renders the exact published string.
+    """One instruction of the published evaluation in its components; ``str()`` renders the exact published string.
 
-    Typing errors of the published strings (``asweather_query``, ``emoation``) are facts and kept.
+    Typing errors of the published strings (``asweather_query``, ``emoation``) are kept as published.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ class Fact:
     models : tuple of str
         Which of ``"base"``, ``"large"``, ``"xl"`` were evaluated with it; ``"all"`` in Prompt Retrieval.
     verb, article, domain, text_type, joiner, objective, ending : str
-        Its parts; those that are empty are left out.
+        Its components; empty ones are left out.
     """
 
     benchmark: str
@@ -75,13 +77,13 @@ class Fact:
 
     def __str__(self) -> str:
         """Return the published string."""
-        parts = (self.verb, self.article, self.domain, self.text_type, self.joiner, self.objective)
-        return " ".join(part for part in parts if part) + self.ending
+        words = (self.verb, self.article, self.domain, self.text_type, self.joiner, self.objective)
+        return " ".join(word for word in words if word) + self.ending
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """An instruction and where it is from: ``"published (large)"``, ``"default (Retrieval)"``, a file's name."""
+    """An instruction and its source: ``"published (large)"``, ``"default (Retrieval)"``, ``"FILE.json (SciFact)"``."""
 
     instruction: str
     source: str
@@ -95,17 +97,20 @@ def facts() -> tuple[Fact, ...]:
     return tuple(Fact(**{**row, "models": tuple(row["models"].split())}) for row in rows)
 
 
-def published(dataset: str, side: str = "text", model: str = "large") -> Fact | None:
+def published(dataset: str, side: str = "text", model: str = "large", parents: Iterable[str] = ()) -> Fact | None:
     """Return the published instruction of a dataset's side, or None.
 
     Parameters
     ----------
     dataset : str
-        As MTEB names it; of a later version (``"ArguAna.v2"``) the instruction of the first is returned.
+        As MTEB names it. A variant (``"ArguAna.v2"``, ``"HotpotQAHardNegatives"``, ``"NanoSciFactRetrieval"``) inherits
+        the instruction of the published data set that it is made from.
     side : str
         ``"query"`` or ``"document"`` of retrieval and reranking, else ``"text"``.
     model : str
         ``"base"``, ``"large"`` or ``"xl"``.
+    parents : list of str
+        Further data sets that this one is made from, as mteb's ``adapted_from`` lists them.
 
     Examples
     --------
@@ -113,16 +118,35 @@ def published(dataset: str, side: str = "text", model: str = "large") -> Fact | 
     'Represent the Debate argument for retrieving a counter-argument: '
     """
     table = _published()
-    first = dataset.partition(".v")[0]
-    for name in (dataset, first, _OTHER_NAMES.get(first, first)):
-        for kind in (model, "all"):
-            if (name, side, kind) in table:
-                return table[name, side, kind]
+    for name in (dataset, *parents):
+        for ancestor in _ancestors(name):
+            for kind in (model, "all"):
+                if (ancestor, side, kind) in table:
+                    return table[ancestor, side, kind]
     return None
 
 
 # later names of the same data
-_OTHER_NAMES = {"wmt20-zh-en": "mt", "TRECCOVID-NL": "TRECCOVID", "Touche2020Retrieval": "Touche2020"}
+_OTHER_NAMES = {"wmt20-zh-en": "mt", "trec-covid": "TRECCOVID"}
+_SUFFIXES = re.compile(r"(\.v\d+|\.\d+|HardNegatives|HN|-NL|-VN|-PL|-Fa|-TH|Retrieval|Reranking|Summarization)$")
+
+
+def _ancestors(name: str) -> Iterator[str]:
+    """Yield the published data sets that a name may be a variant of, the nearest first."""
+    while True:
+        yield _by_lower().get(_OTHER_NAMES.get(name, name).lower(), name)
+        shorter = _SUFFIXES.sub("", name)
+        if shorter == name:
+            shorter = re.sub(r"^Nano(?=[A-Z])", "", name).replace("ArXivHierarchical", "Arxiv")
+        if shorter == name:
+            return
+        name = shorter
+
+
+@cache
+def _by_lower() -> dict[str, str]:
+    """Return the published data sets by their names in lower case: variants differ in capitals, as DBPedia's do."""
+    return {fact.dataset.lower(): fact.dataset for fact in facts()}
 
 
 @cache
@@ -145,12 +169,12 @@ class Instructions:
         Whose published instructions: a hub id or ``"base"``, ``"large"``, ``"xl"``; every other name means large, as
         in the original.
     name : str
-        What scores call a table.
+        What scores call a table that is passed as a mapping.
 
     Raises
     ------
     InputError
-        The source is unknown, or the table is no table of instructions.
+        The source is unknown, or the table is not a table of instructions.
 
     Examples
     --------
@@ -177,7 +201,9 @@ class Instructions:
             self.name = path.name
             self._table = _checked(_json(path), str(path))
 
-    def choose(self, task: str, category: str, side: str = "text") -> Chosen:
+    def choose(
+        self, task: str, category: str, side: str = "text", *, parents: Iterable[str] = (), own: str | None = None
+    ) -> Chosen:
         """Return the instruction for the texts of one side of a task.
 
         Parameters
@@ -186,6 +212,10 @@ class Instructions:
             ``"ArguAna"``, ``"Retrieval"``.
         side : str
             ``"text"``, ``"query"`` or ``"document"``.
+        parents : list of str
+            Data sets that the task is made from, whose published instruction it inherits.
+        own : str, optional
+            The instruction that the task itself states for its texts, used before the default of the task type.
         """
         if self.name == "none":
             return Chosen("", "none")
@@ -193,31 +223,53 @@ class Instructions:
             sides = self._table.get(name, {})
             if side in sides or "text" in sides:
                 return Chosen(sides.get(side, sides.get("text", "")), f"{self.name} ({name})")
-        fact = published(task, side, self.model) if self.name != "default" else None
+        fact = published(task, side, self.model, parents) if self.name != "default" else None
         if fact is not None:
             return Chosen(str(fact), f"published ({self.model})")
+        if own is not None and self.name != "default":
+            return Chosen(own, f"task ({task})")
         default = _DEFAULTS.get(category, {})
         return Chosen(str(default.get(side) or default.get("text") or _ANY), f"default ({category})")
 
+    def verify(self, tasks: Iterable[str], more: Callable[[], Iterable[str]] = tuple) -> None:
+        """Refuse a table with a key that is neither a task nor a task type.
+
+        Parameters
+        ----------
+        tasks : list of str
+            The tasks of the evaluation.
+        more : callable, optional
+            Returns further names that are allowed; called when a key is none of the known ones.
+
+        Raises
+        ------
+        InputError
+            A key fits nothing; the message names the nearest name.
+        """
+        known = {*tasks, *_DEFAULTS, *_by_lower().values(), "*"}
+        unknown = [name for name in self._table if name not in known]
+        if not unknown:
+            return
+        known.update(more())
+        for name in unknown:
+            if name not in known:
+                hint = nearest(name, sorted(known)) or f"; task types are {', '.join(sorted(_DEFAULTS))}"
+                raise InputError(f"{self.name}: {name!r} is neither a task nor a task type{hint}")
+
 
 def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         hint = nearest(str(path), SOURCES)
-        raise InputError(f"instructions={str(path)!r} is none of {', '.join(SOURCES)} and no file{hint}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path} is no json: {error}") from None
+        raise InputError(f"instructions={str(path)!r} is none of {', '.join(SOURCES)}, nor a file{hint}")
+    return read_json(path)
 
 
 def _checked(table: Any, where: str) -> dict[str, dict[str, str]]:
     """Return the table with a dict of sides for every name."""
     allowed = "it maps tasks or task types to an instruction, or to {'query': ..., 'document': ...}"
     if not isinstance(table, Mapping):
-        raise InputError(f"{where} is no table of instructions; {allowed}")
-    found: dict[str, dict[str, str]] = {}
+        raise InputError(f"{where} is not a table of instructions; {allowed}")
+    checked: dict[str, dict[str, str]] = {}
     for name, value in table.items():
         sides = value if isinstance(value, Mapping) else {"text": value}
         for side, text in sides.items():
@@ -225,5 +277,5 @@ def _checked(table: Any, where: str) -> dict[str, dict[str, str]]:
                 raise InputError(f"{where}: {name!r} has the side {side!r}{nearest(str(side), SIDES)}; {allowed}")
             if not isinstance(text, (str, Instruction)):
                 raise InputError(f"{where}: the instruction of {name!r} is {text!r}; it must be a string")
-        found[str(name)] = {side: str(text) for side, text in sides.items()}
-    return found
+        checked[str(name)] = {side: str(text) for side, text in sides.items()}
+    return checked

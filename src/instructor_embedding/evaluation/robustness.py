@@ -1,7 +1,7 @@
-"""Robustness: how much a score depends on how the instruction is worded (paper, section on instruction robustness).
+"""Robustness: how much a score depends on the wording of the instruction (paper, section on instruction robustness).
 
-Each task is run with several paraphrases of its instruction, whose best and worst are compared, and with less and less
-said: a detailed instruction, a simple one, the name of the data set, nothing.
+Each task is run with several paraphrases of its instruction, whose best and worst are compared, and with progressively
+less detail: a detailed instruction, a simple one, the name of the data set, none.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.evaluation import mteb
-from instructor_embedding.evaluation.encoder import Encoder, PairEncoder
+from instructor_embedding.encoders import PairEncoder
+from instructor_embedding.errors import choose
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.evaluation.instructions import SIDES, Fact, Instructions, published
+from instructor_embedding.evaluation.mteb.run import evaluate as evaluate_tasks
 from instructor_embedding.evaluation.score import Results, Score
 
 # {what} is domain and text type, {objective} what the vectors are for
@@ -35,12 +36,12 @@ def instruction(variant: str, task: str, category: str, side: str = "text", mode
     ----------
     variant : str
         ``"none"``: empty; ``"dataset tag"``: the data set's name; ``"simple"``: what the texts are; ``"detailed"``: the
-        published instruction, or the default of the task type; ``"paraphrase 1"`` to ``"paraphrase 5"``: the same said
-        in other words.
+        published instruction, or the default of the task type; ``"paraphrase 1"`` to ``"paraphrase 5"``: the same
+        content in other words.
     task, category, side : str
         As for `Instructions.choose`.
     model : str
-        Whose published instruction.
+        ``"base"``, ``"large"`` or ``"xl"``: whose published instruction.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def instruction(variant: str, task: str, category: str, side: str = "text", mode
         return f"{_spaced(task)}: "
     if variant == "detailed":
         return detailed
-    what, objective = _parts(published(task, side, model), detailed)
+    what, objective = _content(published(task, side, model), detailed)
     if variant == "simple":
         return f"{what}: "
     template = _PARAPHRASES[int(variant.rpartition(" ")[2]) - 1]
@@ -70,14 +71,11 @@ def instruction(variant: str, task: str, category: str, side: str = "text", mode
 def check(variants: Iterable[str]) -> None:
     """Raise InputError for a variant that is not in ``VARIANTS``."""
     for variant in variants:
-        if variant not in VARIANTS:
-            raise InputError(
-                f"variant={variant!r} is unknown{nearest(variant, VARIANTS)}; known: {', '.join(VARIANTS)}"
-            )
+        choose("variant", variant, VARIANTS)
 
 
 def evaluate(
-    model: Encoder | PairEncoder | Any,
+    model: CachedEncoder | PairEncoder | Any,
     tasks: Iterable[Any],
     *,
     variants: Sequence[str] = VARIANTS,
@@ -88,7 +86,7 @@ def evaluate(
 
     Parameters
     ----------
-    model : Encoder, INSTRUCTOR or object with encode(pairs)
+    model : CachedEncoder, INSTRUCTOR or object with encode(pairs)
     tasks : list of mteb tasks
         As `mteb.tasks_named` returns them.
     variants : list of str
@@ -96,15 +94,15 @@ def evaluate(
     prompt : str
         Whose published instructions: ``"base"``, ``"large"`` or ``"xl"``.
     results : Results, optional
-        What it holds is not run again; new scores are added.
+        Scores in it are not computed again; new ones are added.
 
     Returns
     -------
     list of Score
         One for each task and variant; ``config["sources"]`` says which. `summary` sums them up.
     """
-    encoder = model if isinstance(model, Encoder) else Encoder(model)
-    found = []
+    encoder = CachedEncoder.of(model)
+    scores: list[Score] = []
     for task in tasks:
         metadata = task.metadata
         for variant in variants:
@@ -113,17 +111,17 @@ def evaluate(
                 for side in SIDES
             }
             table = Instructions({metadata.name: sides}, name=variant)
-            found += mteb.evaluate(encoder, [task], instructions=table, results=results)
-    return found
+            scores += evaluate_tasks(encoder, [task], instructions=table, results=results)
+    return scores
 
 
 def variant_of(score: Score) -> str:
-    """Return which variant a score of `evaluate` was made with."""
+    """Return the variant that a score of `evaluate` was made with."""
     return str(next(iter(score.config["sources"].values()))).partition(" (")[0]
 
 
 def summary(scores: Sequence[Score]) -> list[dict[str, Any]]:
-    """Return one row a task: the value of each variant, and of the paraphrases the best, the worst and their gap.
+    """Return one row per task: the value of each variant, and of the paraphrases the best, the worst and their gap.
 
     Parameters
     ----------
@@ -145,10 +143,10 @@ def summary(scores: Sequence[Score]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _parts(fact: Fact | None, detailed: str) -> tuple[str, str]:
-    """Return what the texts are and what the vectors are for."""
+def _content(fact: Fact | None, detailed: str) -> tuple[str, str]:
+    """Return what the texts are and the objective of their vectors."""
     if fact is not None:
-        return " ".join(part for part in (fact.domain, fact.text_type) if part), fact.objective
+        return " ".join(word for word in (fact.domain, fact.text_type) if word), fact.objective
     match = re.fullmatch(r"represent (?:the |an? )?(.+?)(?: for (.+?))?[:;,]* *", detailed, re.I)
     return (match[1], match[2] or "") if match else ("text", "")
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.evaluation.appended import append, mend
+from instructor_embedding.files.records import read_records
 
-# parts of `config` that say how a run went and not what it was
-_CIRCUMSTANCES = ("metrics", "seconds", "date")
+# parts of `config` that state how a run went and not what it was
+CIRCUMSTANCES = ("metrics", "repeats", "seconds", "date", "cost", "size", "instructions_from")
 
 
 @dataclass(frozen=True)
 class Score:
     """One figure of one task, and all that is needed to compute it again.
 
-    Use `str()` to print it, `difference` to compare two, `Results` and `read` to keep them.
+    Use `str()` to print it, `difference` to compare two, `Results` and `read` to store them.
 
     Parameters
     ----------
@@ -33,11 +33,14 @@ class Score:
     value : float
         In percent, as the papers print it: a rate, a correlation or a gain times 100.
     n : int
-        Items that were judged: pairs, queries, texts.
+        Number of judged items: pairs, queries, texts.
     config : dict
-        ``benchmark``, ``category``, ``model`` (name, fingerprint), ``instructions`` (side to string), ``sources`` (side
-        to where the instruction is from), ``data``, ``settings``, ``versions``; and, as circumstances that do not make
-        it another score, ``metrics`` (further figures of the same run), ``seconds`` and ``date``.
+        ``benchmark``, ``category``, ``model`` (name, fingerprint, how it was loaded), ``instructions`` (side to
+        string), ``sources`` (side to where the instruction is from), ``data``, ``settings``, ``versions``; and, as
+        circumstances that do not make it another score, ``metrics`` (further figures of the same run), ``repeats``
+        (values of the repetitions that the figure is the mean of), ``seconds``, ``date``, ``cost`` (texts encoded,
+        texts per second, peak memory), ``size`` (parameters and bytes of the model) and ``instructions_from`` (the
+        table that a report groups by).
 
     Examples
     --------
@@ -76,9 +79,9 @@ class Score:
         Raises
         ------
         InputError
-            They are not of the same task, metric and data, so that the difference would say nothing.
+            They are not of the same task, metric and data, so that the difference would mean nothing.
         """
-        mine, theirs = ((each.task, each.metric, each.config.get("data")) for each in (self, other))
+        mine, theirs = ((score.task, score.metric, score.config.get("data")) for score in (self, other))
         if mine != theirs:
             what = next(name for name, a, b in zip(("task", "metric", "data"), mine, theirs, strict=True) if a != b)
             raise InputError(f"{self} and {other} cannot be compared: their {what} differs")
@@ -87,28 +90,32 @@ class Score:
 
 def key_of(task: str, config: Mapping[str, Any]) -> str:
     """Return the digest that a `Score` of `task` with this `config` has."""
-    what = {name: value for name, value in config.items() if name not in _CIRCUMSTANCES}
+    what = {name: value for name, value in config.items() if name not in CIRCUMSTANCES}
     text = json.dumps([task, what], sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Results:
-    """A file of scores that knows what is in it, so that nothing is run twice.
+    """A file of scores; what is in it is not run twice.
 
     Parameters
     ----------
     path : path, optional
-        Json lines; made when the first score comes. Default: in memory alone.
+        Json lines; made when the first score comes. A last line that an interruption truncated is removed. Default: in
+        memory alone.
 
     Raises
     ------
     InputError
-        The file holds something else.
+        The file has other content.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._path = Path(path) if path is not None else None
-        known = read(self._path) if self._path is not None and self._path.exists() else []
+        known: list[Score] = []
+        if self._path is not None and self._path.exists():
+            mend(self._path)
+            known = read(self._path)
         self._known = {score.key: score for score in known}
 
     def find(self, task: str, config: Mapping[str, Any]) -> Score | None:
@@ -116,27 +123,16 @@ class Results:
         return self._known.get(key_of(task, config))
 
     def add(self, score: Score) -> None:
-        """Keep a score."""
+        """Store a score.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
         self._known[score.key] = score
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(score), ensure_ascii=False, default=str) + "\n")
-
-
-class Clock:
-    """Measures a run; made when it starts."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    def circumstances(self, metrics: Mapping[str, float]) -> dict[str, Any]:
-        """Return what a config says of how the run went."""
-        return {
-            "metrics": {name: round(value, 6) for name, value in metrics.items()},
-            "seconds": round(time.perf_counter() - self._start, 1),
-            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        }
+            append(self._path, asdict(score))
 
 
 def read(path: str | os.PathLike[str]) -> list[Score]:
@@ -145,21 +141,15 @@ def read(path: str | os.PathLike[str]) -> list[Score]:
     Raises
     ------
     InputError
-        The file is missing, or a line of it holds no score; the message has the line's number.
+        The file is missing, or a line is not a score; the message has the line's number.
     """
-    found: dict[tuple[str, str], Score] = {}
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is no UTF-8 text'}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    scores: dict[tuple[str, str], Score] = {}
+    for (_, number), record in read_records(path, format="jsonl"):
         try:
-            score = Score(**json.loads(line))
-            found[score.key, score.metric] = score
-        except (json.JSONDecodeError, TypeError, AttributeError):
+            score = Score(**record)
+            scores[score.key, score.metric] = score
+        except (TypeError, AttributeError):
             raise InputError(
-                f"{path}, line {number} holds no score; a file of scores is what 'instructor-embed evaluate' writes"
+                f"{path}, line {number} is not a score; a file of scores is what 'instructor-embed evaluate' writes"
             ) from None
-    return list(found.values())
+    return list(scores.values())

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from instructor_embedding.errors import CheckpointError, ModelNotFoundError
+from instructor_embedding.errors import CheckpointError, ModelNotFoundError, nearest
 from instructor_embedding.model import weights
 
 _JSON_FILES = (
@@ -24,6 +24,7 @@ _JSON_FILES = (
 )
 _EXAMPLE = "hkunlp/instructor-large"
 BUNDLED = "instructor-mini"  # comes with the package
+_PUBLISHED = (BUNDLED, "hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl")
 _BY_HAND = "download it where there is a network and pass the folder"
 
 
@@ -64,7 +65,10 @@ def resolve(
     repo = text if "/" in text else f"sentence-transformers/{text}"
     cache = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
     options = {"cache_dir": str(cache) if cache else None, "token": token, "revision": revision}
-    return _download(repo, options, local_files_only)
+    try:
+        return _download(repo, options, local_files_only)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(f"{error}{nearest(text, _PUBLISHED)}") from None
 
 
 def _is_hub_id(name: str) -> bool:

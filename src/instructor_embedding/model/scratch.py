@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +28,7 @@ SHAPES = {
     "xl": (1024, 128, 16384, 24, 32, False, 768),
 }
 _IDENTITY = "torch.nn.modules.linear.Identity"
+_ALPHABET_STEP = 0.0001  # between the scores that the trainer gives to characters of the alphabet
 
 
 def random_checkpoint(shape: str, tokenizer: Tokenizer, *, seed: int = 0, vocab_size: int | None = None) -> Checkpoint:
@@ -96,9 +98,31 @@ def train_tokenizer(texts: Iterable[str], size: int, *, uncased: bool = False) -
     trainer = trainers.UnigramTrainer(
         vocab_size=size, special_tokens=special, unk_token="<unk>", show_progress=False, shrinking_factor=0.75
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    try:
+        tokenizer.train_from_iterator(texts, trainer)
+    except Exception as error:  # noqa: BLE001 - the library raises Exception itself
+        raise InputError(f"no tokenizer of {size} pieces can be trained on these texts: {error}") from None
+    tokenizer = _in_order(tokenizer)
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     return tokenizer
+
+
+def _in_order(tokenizer: Tokenizer) -> Tokenizer:
+    """Return a trained tokenizer whose pieces and scores are the same for the same texts.
+
+    The trainer iterates over hash tables: pieces of one score come in any order, scores differ in their last digits,
+    and characters that only the alphabet needs get rising scores from the lowest one up, in any order.
+    """
+    content = json.loads(tokenizer.to_str())
+    vocabulary = content["model"]["vocab"]
+    special, pieces = vocabulary[:3], [(piece, round(score, 7)) for piece, score in vocabulary[3:]]
+    lowest = min((score for _, score in pieces), default=0.0)
+    steps = {round(lowest + number * _ALPHABET_STEP, 7) for number in range(len(pieces))}
+    alphabet = sorted(piece for piece, score in pieces if len(piece) == 1 and score in steps)
+    scores = sorted((score for piece, score in pieces if len(piece) == 1 and score in steps), reverse=True)
+    settled = dict(pieces) | dict(zip(alphabet, scores, strict=True))
+    content["model"]["vocab"] = [*special, *sorted(map(list, settled.items()), key=lambda entry: (-entry[1], entry[0]))]
+    return Tokenizer.from_str(json.dumps(content))
 
 
 def fill(module: nn.Module, random: np.random.RandomState) -> None:

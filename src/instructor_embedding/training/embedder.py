@@ -1,4 +1,4 @@
-"""The module that is trained: from packed texts to vectors, with gradients; LoRA in and out of it."""
+"""The module that is trained: from packed texts to vectors, with gradients; LoRA injected and merged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from instructor_embedding.model.packed import Float32, Packed
 from instructor_embedding.model.t5 import Attention
 
 PARTS = ("embedding", "layers", "head")
-ADAPTER = "adapter.safetensors"  # what LoRA trains, beside the whole model, so that training can go on exactly
+ADAPTER = "adapter.safetensors"  # what LoRA trains, beside the merged model, so that training resumes exactly
 
 
 class Embedder(nn.Module):
@@ -93,7 +93,7 @@ class Embedder(nn.Module):
                 module.dropout_rate = rate
 
     def freeze(self, parts: Sequence[str]) -> None:
-        """Leave the weights of some of ``PARTS`` as they are."""
+        """Exclude the weights of some of ``PARTS`` from training."""
         for name, parameter in self.named_parameters():
             part = (
                 "head"
@@ -105,16 +105,18 @@ class Embedder(nn.Module):
             if part in parts:
                 parameter.requires_grad_(False)
 
-    def add_lora(self, rank: int, alpha: float, targets: Sequence[str]) -> None:
-        """Freeze all weights and train low-rank additions to the products named `targets` (arXiv 2106.09685).
+    def add_lora(self, rank: int, alpha: float, targets: Sequence[str], seed: int = 0) -> None:
+        """Freeze all weights and train low-rank adapters of the linear layers named `targets` (arXiv 2106.09685).
+
+        The same seed gives the same first weights.
 
         Raises
         ------
         InputError
-            A target is no linear product of this model.
+            A target is not a linear layer of this model.
         """
         peft = need("peft", "training with LoRA")
-        known = {name.rpartition(".")[2] for name, part in self.named_modules() if isinstance(part, nn.Linear)}
+        known = {name.rpartition(".")[2] for name, module in self.named_modules() if isinstance(module, nn.Linear)}
         wrong = sorted(set(targets) - known)
         if wrong or not targets:
             raise InputError(
@@ -122,18 +124,20 @@ class Embedder(nn.Module):
             )
         self.requires_grad_(False)
         settings = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), lora_dropout=0.0)
-        peft.inject_adapter_in_model(settings, self)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            peft.inject_adapter_in_model(settings, self)
 
     @property
     def has_lora(self) -> bool:
-        """Tell whether `add_lora` was called."""
+        """Whether `add_lora` was called."""
         return any("lora_A" in name for name, _ in self.named_parameters())
 
     def save(self, folder: Path) -> None:
-        """Write the whole model, LoRA merged, to a folder that ``INSTRUCTOR`` and sentence-transformers load."""
+        """Write the complete model, LoRA merged, to a folder that ``INSTRUCTOR`` and sentence-transformers load."""
         write(self.finished(), folder)
         if self.has_lora:
-            trained = {name: part.detach().cpu() for name, part in self.named_parameters() if part.requires_grad}
+            trained = {name: weight.detach().cpu() for name, weight in self.named_parameters() if weight.requires_grad}
             save_file(trained, str(folder / ADAPTER))
 
     def finished(self) -> Checkpoint:
@@ -142,14 +146,14 @@ class Embedder(nn.Module):
             return Checkpoint(self.encoder, self.head, self.tokens)
         merged = copy.deepcopy(self)
         layers = need("peft.tuners.tuners_utils", "training with LoRA").BaseTunerLayer
-        for name, part in list(merged.named_modules()):
-            if isinstance(part, layers):
-                part.merge()
-                merged.set_submodule(name, part.get_base_layer())
+        for name, module in list(merged.named_modules()):
+            if isinstance(module, layers):
+                module.merge()
+                merged.set_submodule(name, module.get_base_layer())
         return Checkpoint(merged.encoder, merged.head, self.tokens)
 
     def restore(self, folder: Path) -> None:
-        """Take the weights that `save` wrote.
+        """Load the weights that `save` wrote.
 
         Raises
         ------
@@ -159,22 +163,30 @@ class Embedder(nn.Module):
         if self.has_lora:
             if not (folder / ADAPTER).is_file():
                 raise CheckpointError(f"{folder / ADAPTER} is missing; this training was not with LoRA")
-            self._take(load_file(folder / ADAPTER), folder / ADAPTER)
+            self._load(load_file(folder / ADAPTER), folder / ADAPTER)
             return
-        found = checkpoint.read(folder)
-        state = {f"encoder.{name}": value for name, value in found.encoder.state_dict().items()}
-        self._take(state | {f"head.{name}": value for name, value in found.head.state_dict().items()}, folder)
+        self._load(state_of(checkpoint.read(folder)), folder)
 
-    def _take(self, state: dict[str, Tensor], source: Path) -> None:
-        mine = dict(self.named_parameters())
-        wrong = [name for name, value in state.items() if name not in mine or mine[name].shape != value.shape]
+    def _load(self, state: dict[str, Tensor], source: Path) -> None:
+        weights = dict(self.named_parameters())
+        wrong = [name for name, value in state.items() if name not in weights or weights[name].shape != value.shape]
         if wrong or not state:
             raise CheckpointError(f"{source} is of another model: {wrong[0] if wrong else 'it is empty'}")
         with torch.no_grad():
             for name, value in state.items():
-                mine[name].copy_(value)
+                weights[name].copy_(value)
+
+    def is_finite(self) -> bool:
+        """Tell whether no weight is infinite or NaN."""
+        return all(bool(weight.isfinite().all()) for weight in self.parameters())
 
     def count(self) -> tuple[int, int]:
-        """Return the numbers of trained and of all weights."""
-        trained = sum(part.numel() for part in self.parameters() if part.requires_grad)
-        return trained, sum(math.prod(part.shape) for part in self.parameters())
+        """Return the number of trained weights, and of all."""
+        trained = sum(weight.numel() for weight in self.parameters() if weight.requires_grad)
+        return trained, sum(math.prod(weight.shape) for weight in self.parameters())
+
+
+def state_of(parts: Checkpoint) -> dict[str, Tensor]:
+    """Return the weights of a model under the names that they have in an `Embedder`."""
+    state = {f"encoder.{name}": value for name, value in parts.encoder.state_dict().items()}
+    return state | {f"head.{name}": value for name, value in parts.head.state_dict().items()}

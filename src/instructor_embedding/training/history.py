@@ -1,4 +1,4 @@
-"""The history of a run: ``history.jsonl``, a line for each log, and its picture ``history.png``."""
+"""The history of a run: ``history.jsonl``, one line per log, and its picture ``history.png``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Line = dict[str, float]
 
 
 class History(TrainerCallback):
-    """Writes what is logged as it comes; a run that goes on keeps the lines up to its checkpoint."""
+    """Writes what is logged as it comes; a run that resumes begins with the lines up to its checkpoint."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / HISTORY
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Write the lines that the checkpoint knows."""
+        """Write the lines that the checkpoint holds."""
         if state.is_world_process_zero:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.write_text("".join(json.dumps(line) + "\n" for line in state.log_history), encoding="utf-8")
@@ -34,7 +34,7 @@ class History(TrainerCallback):
                 file.write(json.dumps(state.log_history[-1]) + "\n")
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Draw the picture anew."""
+        """Draw the picture again."""
         if state.is_world_process_zero:
             plot(self.file.parent)
 

@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of the exported functions and the structures that callers fill; native_library.py holds the same number. Raise both
+   with every change, those included that leave the sizes alone. */
+enum { ENGINE_ABI = 2 };
+
 enum { TILE_ROWS = 12, TILE_COLUMNS = 32 };
 enum kind { FLOAT32, BFLOAT16, INT8 };
 enum activation { RELU, GELU, GELU_NEW, SILU };

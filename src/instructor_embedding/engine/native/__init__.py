@@ -1,0 +1,1 @@
+"""The engine's sources in C and what compiles them."""
