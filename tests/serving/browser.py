@@ -30,7 +30,7 @@ def browser():
 
 
 class Page:
-    """The playground in a browser, with all it logged and asked for."""
+    """The playground in a browser, with all it logged and requested."""
 
     def __init__(self, chromium, url, width=1440, height=900, scheme="light"):
         self.context = chromium.new_context(

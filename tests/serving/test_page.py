@@ -71,8 +71,8 @@ def test_the_slider_moves_the_points(page):
     page.page.locator("#travel").fill("1000")
     assert len({start, middle, page.pixels("map")}) == 3
     page.page.locator("#play").click()
-    page.page.wait_for_function("() => document.getElementById('travel').value === '0'")
-    assert page.page.locator("#map").get_attribute("data-at") == "0.000"
+    page.page.wait_for_function("() => document.getElementById('map').dataset.at === '0.000'")
+    assert page.page.locator("#travel").input_value() == "0"
 
 
 def test_a_csv_file_and_its_columns(page):
