@@ -73,7 +73,13 @@ def application(
     middleware = []
     if cors:
         middleware.append(
-            Middleware(CORSMiddleware, allow_origins=list(cors), allow_headers=["*"], expose_headers=EXPOSED)
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(cors),
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+                expose_headers=EXPOSED,
+            )
         )
     errors = {HTTPException: _unrouted}
     return Starlette(routes=routes, middleware=middleware, lifespan=running, exception_handlers=errors)

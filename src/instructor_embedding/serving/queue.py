@@ -324,9 +324,18 @@ class Queue:
             return
         seconds = time.perf_counter() - start
         self.metrics.batch(len(batch), len(batch.ids), seconds)
-        rate = sum(slice_.tokens for slice_ in slices) / max(seconds, 1e-6)  # in estimated tokens, as the backlog is
-        self.rate = rate if not self.rate else 0.9 * self.rate + 0.1 * rate
+        self._measure(sum(slice_.tokens for slice_ in slices), seconds, lane.budget)
         self._deliver(slices, rows, seconds)
+
+    def _measure(self, tokens: int, seconds: float, budget: int) -> None:
+        """Update the rate, in estimated tokens as the backlog is.
+
+        Small batches are slower per token; they are not counted, as a queue that is full has none.
+        """
+        if self.rate and tokens * SHARE < budget:
+            return
+        rate = tokens / max(seconds, 1e-6)
+        self.rate = 0.8 * self.rate + 0.2 * rate if self.rate else rate
 
     def _deliver(self, slices: list[Slice], rows: Any, seconds: float) -> None:
         first = 0
