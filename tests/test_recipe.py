@@ -1,12 +1,12 @@
 """The bundled model: its notice, and that it works without a network."""
 
 import re
-from pathlib import Path
 
 import pytest
 from recipes.mini import notice, sources
 
 from instructor_embedding import INSTRUCTOR
+from instructor_embedding.model import hub
 
 
 def test_the_notice_names_every_source_of_the_card():
@@ -35,7 +35,7 @@ def test_the_bundled_model_needs_no_network(monkeypatch):
     vectors = model.encode(bag, instruction="Represent the sentence: ")
     assert vectors.shape == (3, 384)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
-    folder = Path(model._choice.folder)
+    folder = hub.resolve(hub.BUNDLED)
     assert sum(file.stat().st_size for file in folder.rglob("*")) < 16 * 2**20
     assert folder.name == "instructor-mini"
 

@@ -132,7 +132,7 @@ def test_places_that_are_no_files(tmp_path):
         list(read(tmp_path / "nothing.jsonl"))
     with pytest.raises(InputError, match="it is a folder"):
         list(read(tmp_path))
-    with pytest.raises(InputError, match="the ending tells no format"):
+    with pytest.raises(InputError, match="the extension is not a format"):
         write(tmp_path / "x.txt", TRIPLES)
     with pytest.raises(InputError, match="there is no folder"):
         write(tmp_path / "no" / "x.json", TRIPLES)

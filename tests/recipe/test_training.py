@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from instructor_embedding.instruction import Pair
 from instructor_embedding.medi.triple import Triple
-from instructor_embedding.model.scratch import SHAPES, random_checkpoint
+from instructor_embedding.model.scratch import SHAPES, random_embedder
 from instructor_embedding.training.embedder import Embedder
 
 WORDS = ["sun", "moon", "star", "sky", "sea", "sand", "rock", "leaf", "root", "rain", "snow", "wind"]
@@ -69,7 +69,7 @@ def student(targets, monkeypatch):
     data, own, _ = targets
 
     def fresh():
-        model = Embedder(random_checkpoint("recipe", own)).train()
+        model = Embedder(random_embedder("recipe", own)).train()
         model.set_dropout(0)
         source = batches.Batches(data, model.tokens, ["Represent the text for clustering: "])
         distill.begin(model, source)
@@ -212,7 +212,7 @@ def test_layers_learn_to_follow_instructions_and_resume(tmp_path, monkeypatch):
     triples = [Triple(*(Pair(same, text) for text in TEXTS[n : n + 3]), 0, "made") for n in range(0, 36, 3)]
 
     def fresh():
-        model = Embedder(random_checkpoint("tiny", own)).train()
+        model = Embedder(random_embedder("tiny", own)).train()
         model.set_dropout(0)
         model.freeze(["embedding", "head"])
         vectors = dict(zip(TEXTS, torch.from_numpy(model.encode([Pair("", text) for text in TEXTS])), strict=True))

@@ -213,7 +213,7 @@ def _synchronized_folder(folder: str) -> None:
 
 @contextmanager
 def _stops_raise() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise SystemExit, so that cleaning up runs; handlers of others stay as they are."""
+    """Let SIGTERM and SIGHUP raise SystemExit, so that cleaning up runs; handlers of others remain in use."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from instructor_embedding.errors import InstructorError, TruncationError
-from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Int32, Packed
 from instructor_embedding.serving.lane import Input, Lane
 from instructor_embedding.serving.metrics import Metrics

@@ -14,7 +14,6 @@ import torch
 from transformers import Trainer, TrainingArguments, get_scheduler
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.extras import need
 
 if TYPE_CHECKING:
     from instructor_embedding.training.settings import TrainerSettings
@@ -109,7 +108,7 @@ def checked_optimizer(args: TrainerSettings) -> None:
         kind, options = Trainer.get_optimizer_cls_and_kwargs(args, module)  # type: ignore[arg-type]
         options = {name: value for name, value in options.items() if name not in ("params", "model", "optimizer_dict")}
         optimizer: Any = kind([weight], **options)
-    except Exception as error:  # noqa: BLE001 - optimizers come from a dozen libraries, each with errors of its own
+    except Exception as error:
         raise InputError(f"--optim {_value(args.optim)} cannot be used here: {_line(error)}") from None
     try:
         steps = max(args.max_steps, 10)
@@ -120,7 +119,7 @@ def checked_optimizer(args: TrainerSettings) -> None:
             num_training_steps=steps,
             scheduler_specific_kwargs=dict(args.lr_scheduler_kwargs or {}),  # type: ignore[arg-type]
         )
-    except Exception as error:  # noqa: BLE001 - a schedule's missing option is a TypeError or a ValueError of its own
+    except Exception as error:
         raise InputError(
             f"--lr_scheduler_type {_value(args.lr_scheduler_type)} cannot be used so: {_line(error)}; "
             "its options go to --lr_scheduler_kwargs as JSON"
