@@ -26,7 +26,12 @@ ModelOption = Annotated[
     str | None,
     typer.Option("-m", "--model", help=f"Hub id or folder of the model.  [default: {DEFAULT}]", show_default=False),
 ]
+RequiredModel = Annotated[
+    str | None, typer.Option("-m", "--model", help="Hub id or folder of the model.  [required]")
+]
 ModelArgument = Annotated[str | None, typer.Argument(metavar="[MODEL]", hidden=True)]
+Folder = Annotated[str | None, typer.Option("-o", "--output", help="Folder to write.  [required]")]
+ModelAndFolder = Annotated[list[str] | None, typer.Argument(metavar="[MODEL] [FOLDER]", hidden=True)]
 Instruction = Annotated[
     str | None, typer.Option("-i", "--instruction", help="Instruction of the rows that have none of their own.")
 ]
@@ -43,9 +48,11 @@ Precision = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 Truncate = Annotated[str, typer.Option(help="Texts longer than the model's limit: warn, error or quiet.")]
 Encoding = Annotated[
-    str | None, typer.Option(help="Character encoding of the input, such as latin-1.  [default: utf-8]")
+    str | None, typer.Option(help="Character encoding of the input, such as latin-1 or utf-16; default: utf-8.")
 ]
-Delimiter = Annotated[str | None, typer.Option(help="Column separator of a csv file, such as ';' or tab.")]
+Delimiter = Annotated[
+    str | None, typer.Option(help="Separator of the cells of csv and tsv, such as ';' or '\\t'; default: ',' and tab.")
+]
 
 
 def flag_name(name: str) -> str:
@@ -67,8 +74,35 @@ def chosen_model(option: str | None, argument: str | None) -> str:
     return option or argument or DEFAULT
 
 
+def model_and_folder(model: str | None, folder: str | None, arguments: list[str] | None) -> tuple[str, str]:
+    """Return the model of ``-m`` and the folder of ``-o``; the older positional arguments fill what is missing.
+
+    Raises
+    ------
+    InputError
+        The model or the folder is missing or was given twice.
+    """
+    rest = list(arguments or [])
+    model = model if model is not None else rest.pop(0) if rest else None
+    folder = folder if folder is not None else rest.pop(0) if rest else None
+    if rest:
+        raise InputError(f"unexpected argument {rest[0]!r}; give the model with -m and the folder with -o")
+    if model is None:
+        raise InputError("the model is missing: -m MODEL, a hub id or a folder")
+    if not folder:
+        raise InputError("the folder to write is missing: -o FOLDER")
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise InputError(f"cannot write the folder {folder}: it is a file; name a folder")
+    return model, folder
+
+
 def check(
-    *, dtype: str = "float32", backend: str = "torch", precision: str | None = None, truncate: str = "warn"
+    *,
+    dtype: str = "float32",
+    backend: str = "torch",
+    precision: str | None = None,
+    truncate: str = "warn",
+    batch_size: int = 1,
 ) -> None:
     """Check choices before anything is loaded.
 
@@ -81,6 +115,8 @@ def check(
     choose("--backend", backend, BACKENDS)
     choose("--precision", precision or "exact", PRECISIONS)
     choose("--truncate", truncate, TRUNCATE)
+    if batch_size < 1:
+        raise InputError(f"--batch-size must be at least 1, got {batch_size}")
 
 
 def text(value: str, name: str) -> str:

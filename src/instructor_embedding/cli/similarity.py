@@ -26,13 +26,16 @@ def similarity(
     as_json: options.Json = False,
 ) -> None:
     """Print the cosine between two texts, or the table of cosines of several."""
-    if not texts:
+    options.check(dtype=dtype)
+    if texts:
+        texts = [options.text(value, f"text {number}") for number, value in enumerate(texts, 1)]
+    else:
         from instructor_embedding.files.records import read_records
 
         texts = [line for _, line in read_records("-", format="txt", encoding=encoding)]
     if len(texts) < 2:
         raise InputError(f"similarity takes at least two texts, got {len(texts)}")
-    instructions = instruction or [""]
+    instructions = [options.text(value, "-i") for value in instruction or [""]]
     if len(instructions) == 1:
         instructions = instructions * len(texts)
     if len(instructions) != len(texts):

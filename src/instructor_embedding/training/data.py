@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.records import read_records
 from instructor_embedding.instruction import Pair
 from instructor_embedding.training.forms import KINDS, Instructions, Item, Labelled, Match, Reading, Scored, columns_of
 from instructor_embedding.training.settings import DataSettings
-from instructor_embedding.training.sources import Source, sources, unique_names
-from instructor_embedding.files.records import read_records
+from instructor_embedding.training.sources import Source, sources
 
 
 class Drawn(NamedTuple):

@@ -14,11 +14,11 @@ from transformers import TrainerState
 from transformers.utils import logging
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.model import checkpoint, hub
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.layout import write
-from instructor_embedding.model.quantized import plain
-from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
+from instructor_embedding.model import embedder, hub
+from instructor_embedding.model.folder.read import read
+from instructor_embedding.model.folder.write import write
+from instructor_embedding.model.lowbit_layers import plain
+from instructor_embedding.model.scratch import random_embedder
 from instructor_embedding.training import teacher as teachers
 from instructor_embedding.training.arguments import parse
 from instructor_embedding.training.average import average
@@ -39,6 +39,7 @@ from instructor_embedding.training.resume import (
 )
 from instructor_embedding.training.settings import Settings
 from instructor_embedding.training.teacher import Teacher
+from instructor_embedding.training.tokenizer import train_tokenizer
 from instructor_embedding.training.trainer import InstructorTrainer, epoch_batches
 
 
@@ -208,11 +209,11 @@ def _model(settings: Settings, data: TrainingData, output: Path, start: Path | N
     """Return the model to train: that of the checkpoint, of the name, or an untrained one."""
     chosen = settings.model
     if start is not None and not chosen.lora_rank:
-        parts = checkpoint.read(start)
+        parts = read(start)
     elif chosen.init:
         parts = _scratch(settings, data, output)
     else:
-        parts = checkpoint.read(
+        parts = read(
             hub.resolve(
                 str(chosen.model_name_or_path),
                 cache_folder=settings.data.cache_dir,
@@ -221,7 +222,7 @@ def _model(settings: Settings, data: TrainingData, output: Path, start: Path | N
             )
         )
     parts.tokens.max_length = chosen.max_source_length
-    model = Embedder(Checkpoint(plain(parts.encoder), plain(parts.head), parts.tokens))
+    model = Embedder(embedder.Embedder(plain(parts.encoder), plain(parts.head), parts.tokens))
     _check_dimensions(settings, model.dimension)
     if chosen.dropout is not None:
         model.set_dropout(chosen.dropout)
@@ -250,7 +251,7 @@ def _check_metric(settings: Settings, dev: Sequence[DevSet]) -> None:
         raise InputError(f"metric_for_best_model={metric!r} is unknown; known: mean, or a score of {', '.join(names)}")
 
 
-def _scratch(settings: Settings, data: TrainingData, output: Path) -> Checkpoint:
+def _scratch(settings: Settings, data: TrainingData, output: Path) -> embedder.Embedder:
     """Return the untrained model of ``--init``, which the first process writes to ``output/init``."""
     folder, chosen, args = output / "init", settings.model, settings.trainer
     with _first_process(settings) as first:
@@ -258,8 +259,8 @@ def _scratch(settings: Settings, data: TrainingData, output: Path) -> Checkpoint
             step = max(1, 3 * len(data) // chosen.tokenizer_texts)
             texts = (pair.instruction + pair.text for pair in islice(data.pairs(), 0, None, step))
             tokenizer = train_tokenizer(texts, chosen.vocab_size, uncased=chosen.uncased)
-            write(random_checkpoint(str(chosen.init), tokenizer, seed=args.seed), folder)
-        return checkpoint.read(folder)
+            write(random_embedder(str(chosen.init), tokenizer, seed=args.seed), folder)
+        return read(folder)
 
 
 def _teacher(settings: Settings, data: TrainingData, output: Path) -> Teacher | None:
