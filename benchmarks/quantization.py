@@ -58,15 +58,16 @@ class Exported:
     """An exported graph behind the engine's own pipeline."""
 
     def __init__(self, model, path, library):
-        from instructor_embedding.engine import exported
+        from instructor_embedding.engine.backends.onnx import OnnxBackend
+        from instructor_embedding.engine.backends.openvino import OpenVINOBackend
 
-        backend = exported.OnnxBackend if library == "onnx" else exported.OpenVINOBackend
+        backend = OnnxBackend if library == "onnx" else OpenVINOBackend
         self.tokens = model.tokens
-        self.backend = backend(path, model.get_sentence_embedding_dimension(), "exact")
+        self.backend = backend(path, model.dimension, "exact")
 
     def encode(self, pairs, **_):
         from instructor_embedding import as_pairs
-        from instructor_embedding.engine import encode as pipeline
+        from instructor_embedding.engine import pipeline
 
         windows = pipeline.encode(as_pairs(pairs), self.tokens, self.backend, 1024)
         return np.concatenate([window.vectors for window in windows])
@@ -156,10 +157,11 @@ def warm(folder):
 
 
 def write_tiny(folder):
-    from instructor_embedding.model.layout import write
-    from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
+    from instructor_embedding.model.folder.write import write
+    from instructor_embedding.model.scratch import random_embedder
+    from instructor_embedding.training.tokenizer import train_tokenizer
 
-    write(random_checkpoint("tiny", train_tokenizer(["some words to begin with"] * 9, 60)), folder)
+    write(random_embedder("tiny", train_tokenizer(["some words to begin with"] * 9, 60)), folder)
     return folder
 
 

@@ -14,8 +14,10 @@ from tokenizers import processors
 from instructor_embedding import INSTRUCTOR
 from instructor_embedding.instruction import Pair
 from instructor_embedding.medi.triple import Triple, write
-from instructor_embedding.model.scratch import SHAPES, random_checkpoint, train_tokenizer
+from instructor_embedding.model import hub
+from instructor_embedding.model.scratch import SHAPES, random_embedder
 from instructor_embedding.training.embedder import Embedder
+from instructor_embedding.training.tokenizer import train_tokenizer
 
 WORDS = ["sun", "moon", "star", "sky", "sea", "sand", "rock", "leaf", "root", "rain", "snow", "wind"]
 RECIPE = Path(__file__).parent.parent / "recipes" / "mini"
@@ -125,7 +127,7 @@ def test_a_model_learns_words_and_vectors(taught, monkeypatch, tmp_path):
     for name, value in {"HELD_BACK": 4, "TOKENS": 64, "WARMUP": 5, "RATE": 5e-3, "KEEP": 40}.items():
         monkeypatch.setattr(distill, name, value)
     monkeypatch.setitem(SHAPES, "made", (48, 16, 96, 2, 3, False, 48))
-    parts = random_checkpoint("made", own)
+    parts = random_embedder("made", own)
     texts = distill.Texts(loaded("taught").Taught.read(folder), parts, ["Represent the text for clustering: "])
     distill.begin(parts, texts)
     model = Embedder(parts).train()
@@ -149,7 +151,7 @@ def test_each_word_of_a_batch_has_its_tokens(taught):
     folder, own, _ = taught
     distill = loaded("distill")
     texts = distill.Texts(
-        loaded("taught").Taught.read(folder), random_checkpoint("tiny", own), ["Represent the text: "]
+        loaded("taught").Taught.read(folder), random_embedder("tiny", own), ["Represent the text: "]
     )
     said = ["", "Represent the text: "] * 5
     batch = texts.batch(np.arange(10), said)
@@ -173,7 +175,7 @@ def test_layers_learn_to_obey(tmp_path):
         "made", ("text",), ("mood",), texts, ["good" if n % 2 else "bad" for n in range(len(texts))]
     )
     _, own = tokenizers_of(texts)
-    model = Embedder(random_checkpoint("tiny", own)).train()
+    model = Embedder(random_embedder("tiny", own)).train()
     model.set_dropout(0)
     model.freeze(["embedding", "head"])
     table = model.encoder.embedding.weight.clone()
@@ -225,7 +227,7 @@ def test_the_bundled_model_needs_no_network(monkeypatch):
     vectors = model.encode(bag, instruction="Represent the sentence: ")
     assert vectors.shape == (3, 384)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
-    folder = Path(model._choice.folder)
+    folder = hub.resolve(hub.BUNDLED)
     assert sum(file.stat().st_size for file in folder.rglob("*")) < 16 * 2**20
     assert folder.name == "instructor-mini"
 

@@ -23,8 +23,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from instructor_embedding.model.layout import write
-from instructor_embedding.model.scratch import SHAPES, random_checkpoint
+from instructor_embedding.model.folder.write import write
+from instructor_embedding.model.scratch import SHAPES, random_embedder
 from instructor_embedding.model.t5 import Attention, FeedForward, RMSNorm
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import distance
@@ -243,7 +243,7 @@ def report(model: Embedder, source: Batches, step: int, recent: list[list[float]
 def student(tokenizer: Tokenizer) -> Embedder:
     """Return an untrained student."""
     SHAPES["instructor-mini"] = SHAPE
-    model = Embedder(random_checkpoint("instructor-mini", tokenizer)).train()
+    model = Embedder(random_embedder("instructor-mini", tokenizer)).train()
     model.set_dropout(0)
     return model
 

@@ -28,8 +28,8 @@ from torch import Tensor
 from instructor_embedding.instruction import Instruction, Pair
 from instructor_embedding.medi.triple import Triple
 from instructor_embedding.medi.triple import read as read_triples
-from instructor_embedding.model.checkpoint import read
-from instructor_embedding.model.layout import write
+from instructor_embedding.model.folder.read import read
+from instructor_embedding.model.folder.write import write
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import Contrast, distance
 from recipes.mini.batches import Batch, Batches, instructions_of

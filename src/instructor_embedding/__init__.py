@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from instructor_embedding.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from instructor_embedding.engine.export import export
+    from instructor_embedding.encoder import Encoder
     from instructor_embedding.engine.workers import Workers
     from instructor_embedding.errors import (
         CheckpointError,
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
         VectorError,
         WorkerError,
     )
+    from instructor_embedding.graph.export import export
     from instructor_embedding.instruction import Instruction, Pair, as_pairs
     from instructor_embedding.instructor import INSTRUCTOR
-    from instructor_embedding.quantization.search import rescore, search_codes
     from instructor_embedding.quantization.codes import VectorQuantizer, truncated
+    from instructor_embedding.quantization.search import rescore, search_codes
     from instructor_embedding.quantization.weights import quantize
 
 _HOME = {
+    "Encoder": "encoder",
     "INSTRUCTOR": "instructor",
     "Instruction": "instruction",
     "Pair": "instruction",
@@ -52,7 +54,7 @@ _HOME = {
     "WorkerError": "errors",
     "Workers": "engine.workers",
     "VectorQuantizer": "quantization.codes",
-    "export": "engine.export",
+    "export": "graph.export",
     "quantize": "quantization.weights",
     "rescore": "quantization.search",
     "search_codes": "quantization.search",
@@ -63,6 +65,7 @@ __all__ = [
     "INSTRUCTOR",
     "CheckpointError",
     "DivergenceError",
+    "Encoder",
     "InputError",
     "Instruction",
     "InstructorError",
@@ -90,7 +93,15 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its module when it is first used."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "torch":
+            raise
+        from instructor_embedding.extras import need
+
+        need("torch", name)  # raises the one line that says how to install it
+        raise
     globals()[name] = value
     return value
 

@@ -9,6 +9,7 @@ from instructor_embedding.errors import MissingExtraError
 
 # library -> extra of this package that installs it
 EXTRA_OF = {
+    "torch": "torch",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "openvino": "openvino",

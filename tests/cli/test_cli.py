@@ -1,36 +1,13 @@
 """The command as a user runs it: forms of input and output, messages, exit codes."""
 
-import io
 import json
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from instructor_embedding.cli.main import main
 from instructor_embedding.instruction import Pair
 
 ROWS = [Pair("Represent it: ", "rye bread"), Pair("Represent the title: ", "a plum, cake"), Pair("Represent it: ", "")]
-
-
-@pytest.fixture
-def command(folders, monkeypatch, capfd):
-    """Run the command; returns exit code, stdout and stderr."""
-
-    def run(*arguments, stdin="", model=True):
-        chosen = ["-m", str(folders["relu"])] if model else []
-        monkeypatch.setattr(sys, "argv", ["instructor-embed", *map(str, arguments), *chosen])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-        captured = capfd.readouterr()
-        return SimpleNamespace(code=code, out=captured.out, err=captured.err)
-
-    return run
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
 def check_target(path: str | os.PathLike[str]) -> None:
     """Raise InputError if a file cannot be written there; call it before long work.
 
-    Nothing is created. What only writing tells, such as a full disk, is not seen.
+    A temporary file is created in the folder and removed. What only writing tells, such as a full disk, is not seen.
     """
     name = os.fspath(path)
     if name == "-":
@@ -93,8 +93,8 @@ def check_target(path: str | os.PathLike[str]) -> None:
     folder = Path(os.path.realpath(name)).parent
     if not folder.is_dir():
         raise InputError(f"cannot write {name}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write {name}: {_why(folder)}")
+    if why := _why(folder):
+        raise InputError(f"cannot write {name}: {why}")
 
 
 def is_seekable(path: str | os.PathLike[str]) -> bool:
@@ -232,12 +232,12 @@ def _stop(number: int, frame: Any) -> None:
     raise SystemExit(128 + number)
 
 
-def _why(folder: Path) -> str:
-    """Return why nothing can be created in a folder."""
+def _why(folder: Path) -> str | None:
+    """Return why nothing can be created in a folder, or None: permissions do not tell for root or in /proc."""
     try:
         draft = folder / f".{secrets.token_hex(8)}.tmp"
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         draft.unlink()
     except OSError as error:
         return str(error.strerror)
-    return "the folder is not writable"
+    return None

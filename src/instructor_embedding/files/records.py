@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO, NamedTuple, TextIO, cast
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.extras import need
 from instructor_embedding.files import parquet_rows
-from instructor_embedding.files.atomic import replacing
+from instructor_embedding.files.atomic import check_target, replacing
 from instructor_embedding.files.decoding import as_utf8, decoded_line, text_lines
 from instructor_embedding.files.json_values import RecordError, list_items, parse_file, parse_line
 from instructor_embedding.files.opening import LONGEST, opened, why_unreadable
@@ -29,6 +29,7 @@ __all__ = [
     "Position",
     "RecordError",
     "Reject",
+    "check_output",
     "format_of",
     "lines",
     "opened",
@@ -257,6 +258,13 @@ def write_records(
             return parquet_rows.write_rows(file, records, schema)
         with _text_file(file, name) as text:
             return _write_list(text, records) if kind == "json" else _write_lines(text, records)
+
+
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if `write_records` cannot write there; call it before long work, as `atomic.check_target`."""
+    name = os.fspath(path)
+    check_target(name)
+    _written_format(name, None)
 
 
 def _written_format(name: str, format: str | None) -> str:

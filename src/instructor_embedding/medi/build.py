@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.files.records import Reject, read_records, write_records
+from instructor_embedding.files.records import Reject, check_output, read_records, write_records
 from instructor_embedding.medi import encoders
 from instructor_embedding.medi.compose import Rules, tasks_of
 from instructor_embedding.medi.config import Config
@@ -134,6 +134,7 @@ def build(
     CheckpointError
         An encoder cannot be loaded.
     """
+    check_output(config.output)
     against = Texts.of(config.against) if config.against else None
     manifest = Manifest(seed=config.seed, wordings=config.wordings, pool=config.pool)
     manifest.against = against.digest if against else ""
