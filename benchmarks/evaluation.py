@@ -4,7 +4,8 @@
     python benchmarks/evaluation.py following ../shared/data --minilm FOLDER    # a quarter of an hour; resumes
     python benchmarks/evaluation.py report ../shared/data                       # seconds
 
-The scores are in benchmarks/results/evaluation_sets.jsonl and evaluation_following.jsonl; the report is docs/evaluation_report.md with its pictures.
+The scores are in benchmarks/results/evaluation_sets.jsonl and evaluation_following.jsonl; the report is
+docs/evaluation_report.md with its pictures.
 all-MiniLM-L6-v2 is the folder that sentence-transformers loads; it is not a dependency of this package.
 """
 

@@ -47,9 +47,9 @@ def tasks_named(
     Parameters
     ----------
     names : list of str
-        Task names, ``"MTEB(eng, v1)"``, ``"MTEB(eng, v2)"``, ``"BRIGHT(v1.1)"``, ``"FollowIR"`` or another benchmark of mteb,
-        ``"IFIR"``, ``"instruction-following"``. Empty: all tasks in the folder, or, without one, the 56 data sets of
-        the paper. An aggregate such as CQADupstackRetrieval stands for its parts. With a folder, the tasks of a
+        Task names, ``"MTEB(eng, v1)"``, ``"MTEB(eng, v2)"``, ``"BRIGHT(v1.1)"``, ``"FollowIR"`` or another benchmark of
+        mteb, ``"IFIR"``, ``"instruction-following"``. Empty: all tasks in the folder, or, without one, the 56 data sets
+        of the paper. An aggregate such as CQADupstackRetrieval stands for its parts. With a folder, the tasks of a
         benchmark that the folder holds.
     categories : list of str
         Keep only these task types: ``"STS"``, ``"Retrieval"``.

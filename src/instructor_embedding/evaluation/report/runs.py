@@ -102,7 +102,7 @@ def of_scores(scores: Iterable[Score], path: str = "") -> list[Run]:
     groups: dict[tuple[str, ...], list[Score]] = {}
     for score in scores:
         groups.setdefault(_identity(score), []).append(score)
-    return _labeled([_run(group, path) for group in groups.values()])
+    return [_run(group, path) for group in groups.values()]
 
 
 def merged(runs: Sequence[Run]) -> list[Run]:
