@@ -25,7 +25,6 @@ PENDING: tuple[str, ...] = (
     "src/instructor_embedding/errors.py",
     "src/instructor_embedding/evaluation/",
     "src/instructor_embedding/extras.py",
-    "src/instructor_embedding/files/",
     "src/instructor_embedding/graph/",
     "src/instructor_embedding/instruction.py",
     "src/instructor_embedding/instructor.py",

@@ -111,6 +111,7 @@ class INSTRUCTOR(Embedder):
         embedder = read(folder)
         super().__init__(embedder.encoder, embedder.head, embedder.tokens)
         self.runtime = runtime
+        self.folder = folder
         self.default_instruction: str | Instruction | None = None
         self.to(device=target, dtype=kind)
 
