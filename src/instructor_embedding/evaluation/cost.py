@@ -71,11 +71,11 @@ def size_of(model: Any) -> dict[str, int]:
     state = getattr(model, "state_dict", None)
     if not callable(state):
         return {}
-    from instructor_embedding.model.lowbit_layers import parameters
+    from instructor_embedding.model.lowbit_layers import count_parameters
 
     seen: dict[int, Any] = {tensor.data_ptr(): tensor for tensor in _tensors(state().values())}
     size = sum(tensor.numel() * tensor.element_size() for tensor in seen.values())
-    return {"parameters": parameters(model), "bytes": size}
+    return {"parameters": count_parameters(model), "bytes": size}
 
 
 def _tensors(values: Iterable[Any]) -> Iterable[Any]:
