@@ -147,7 +147,9 @@ class Service:
         """Start the queue and run each model twice: the first request is as fast as the next, and the rate is known."""
         self.queue.start()
         for served in self.models:
-            pairs = [Pair("Represent the sentence: ", f"A text to start with, number {number}.") for number in range(32)]
+            pairs = [
+                Pair("Represent the sentence: ", f"A text to start with, number {number}.") for number in range(32)
+            ]
             for count in (1, len(pairs)):
                 self.queue.rate = 0.0  # of the batch that comes, not of the slower one before it
                 await self.queue.submit(served.lane, pairs[:count]).result
