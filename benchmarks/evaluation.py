@@ -13,7 +13,7 @@ import argparse
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from instructor_embedding import encoders
@@ -34,8 +34,9 @@ SCORES = ROOT / "benchmarks" / "results" / "evaluation.jsonl"
 PAGE = ROOT / "docs" / "evaluation_report.md"
 HEAD = """# Report
 
-Made by `benchmarks/evaluation.py` from [its scores](../benchmarks/results/evaluation.jsonl), as `instructor-embed evaluate report` makes any report.
-The models: instructor-mini under [its recipe's instructions](../recipes/mini/instructions.json), all-MiniLM-L6-v2 through sentence-transformers without instructions, and two baselines.
+Made by `benchmarks/evaluation.py` from [its scores](../benchmarks/results/evaluation.jsonl).
+instructor-mini runs under [its recipe's instructions](../recipes/mini/instructions.json).
+all-MiniLM-L6-v2 runs through sentence-transformers, without instructions on the eight sets.
 What the numbers mean: [evaluation.md](evaluation.md).
 
 ![scores by data set](evaluation_scores.png)
@@ -136,14 +137,8 @@ def _lines(path: Path) -> Iterator:
 def report(data: Path) -> None:
     """Write the page and its pictures from the stored scores and the published figures."""
     runs = make.read([SCORES, data / "published" / "mteb_v1_en_selected.json"], _SHOWN)
-    own = [run for run in runs if not run.published]
-    tasks = {task for run in own for task in run.entries}
-    keep: Callable = lambda run: {task: entry for task, entry in run.entries.items() if task in tasks}  # noqa: E731
-    import dataclasses
-
-    runs = [dataclasses.replace(run, entries=keep(run)) if run.published else run for run in runs]
     PAGE.write_text(HEAD + render(runs, sections(runs), "markdown"), encoding="utf-8")
-    for path in pictures.draw(own, PAGE.parent):
+    for path in pictures.draw([run for run in runs if not run.published], PAGE.parent):
         path.replace(path.with_name(f"evaluation_{path.name}"))
 
 

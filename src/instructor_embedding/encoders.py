@@ -1,7 +1,7 @@
 """Encoders of any library behind one protocol: the one loader, and the one treatment of the instruction.
 
-A model of this package reads instruction and text as it was trained to. A model of sentence-transformers gets the
-instruction as its ``prompt``. Any other object with ``encode(pairs)`` decides by itself.
+A model of this package reads instruction and text the way it was trained to. A model of sentence-transformers gets the
+instruction as its ``prompt``. Any other object with ``encode(pairs)`` decides on its own.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def library_of(name: str, cache_folder: str | None = None) -> str:
     ModelNotFoundError
         There is no such folder, and no such model on the hub.
     """
-    from instructor_embedding.model.checkpoint import MODEL_TYPES
+    from instructor_embedding.model.config import MODEL_TYPES
     from instructor_embedding.model.hub import BUNDLED
 
     if name == BUNDLED:

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instructor_embedding.errors import InputError, choose
+from instructor_embedding.errors import InputError, OutputError, choose
 from instructor_embedding.files.atomic import replacing
 from instructor_embedding.instruction import Pair
 from instructor_embedding.vectors import Float32
@@ -156,8 +156,8 @@ class VectorStore:
         first = {pair: number for number, pair in reversed(list(enumerate(pairs)))}
         new = self.missing(pairs)
         if self.folder is None:
-            room = max(0, self._limit - len(self) * self.dtype.itemsize * rows.shape[1])
-            new = new[: room // (self.dtype.itemsize * rows.shape[1])]
+            space = max(0, self._limit - len(self) * self.dtype.itemsize * rows.shape[1])
+            new = new[: space // (self.dtype.itemsize * rows.shape[1])]
         if not new:
             return 0
         with np.errstate(over="ignore"):
@@ -181,7 +181,7 @@ class VectorStore:
         Parameters
         ----------
         pairs : iterable of Pair
-            Read as it is needed.
+            Read only as far as needed.
         encode : callable
             Returns the vectors of a list of pairs, float of shape (n, dimension); it is called with up to `chunk`
             pairs, and not at all where nothing is missing.
@@ -201,7 +201,7 @@ class VectorStore:
         return done
 
     def close(self) -> None:
-        """Let other processes write; reading goes on to work."""
+        """Let other processes write; reading still works."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -217,12 +217,12 @@ class VectorStore:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot keep vectors in {folder}: {error.strerror}") from None
-        wanted = {"fingerprint": self.fingerprint, "dtype": self.dtype.name}
+        expected = {"fingerprint": self.fingerprint, "dtype": self.dtype.name}
         if (folder / _ABOUT).exists():
             about = self.about(folder)
-            stored = {key: about.get(key) for key in wanted}
-            if stored != wanted:
-                raise InputError(f"{folder} holds vectors of {stored}, not of {wanted}; use another folder")
+            stored = {key: about.get(key) for key in expected}
+            if stored != expected:
+                raise InputError(f"{folder} holds vectors of {stored}, not of {expected}; use another folder")
             self.dimension = int(about.get("dimension") or 0)
         else:
             self._describe(folder)
@@ -340,7 +340,7 @@ def _write_at(path: Path, position: int, rows: NDArray[Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+        raise OutputError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _size(path: Path) -> int:

@@ -1,6 +1,6 @@
 """Vectors as arrays: the check, the unit norm, cosines and nearest neighbors that everything else uses.
 
-A vector of norm 0 stays as it is: it has the cosine 0 with every vector, and no function divides by 0.
+A vector of norm 0 is left unchanged: it has the cosine 0 with every vector, and no function divides by 0.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def checked(values: Any, name: str = "vectors", dimension: int | None = None) ->
     Raises
     ------
     InputError
-        It is not a table of finite numbers, has no dimensions, or other ones than expected.
+        It is not a table of finite values, has no dimensions, or other ones than expected.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def checked(values: Any, name: str = "vectors", dimension: int | None = None) ->
         rows = np.asarray(_array(values), np.float32)
     except (TypeError, ValueError):
         raise InputError(
-            f"{name} must be numbers of shape (n, dim), all rows of one length; got {type(values).__name__}"
+            f"{name} must be values of shape (n, dim), all rows of one length; got {type(values).__name__}"
         ) from None
     if rows.ndim != 2 or rows.shape[1] == 0:
         hint = f"; a single vector is {name}[None]" if rows.ndim == 1 else ""
@@ -215,5 +215,5 @@ def _dot(a: Any, b: Any) -> Float32:
 
 
 def _array(values: Any) -> Any:
-    """Return a tensor as an array, on the CPU and in float32; other values as they are."""
+    """Return a tensor as an array, on the CPU and in float32; other values unchanged."""
     return values.detach().cpu().float().numpy() if hasattr(values, "detach") else values

@@ -146,9 +146,9 @@ BAD_TABLES = {
     "unquoted comma": ("a.csv", "id,text\n1,rye, bread\n", "line 2: the row has 3 cells, but the header has 2"),
     "a text over two lines": ("a.tsv", "text\tid\nfirst\nsecond\t1\n", "line 2: the row has 1 cell, but the header"),
     "quoting in tsv": ("a.tsv", 'text\tid\n"first\nsecond"\t1\n', "--input-format csv --delimiter"),
-    "duplicate column": ("a.csv", "text,id,text\na,1,b\n", "line 1: the column 'text' stands twice"),
+    "duplicate column": ("a.csv", "text,id,text\na,1,b\n", "line 1: the column 'text' appears twice"),
     "semicolons": ("a.csv", "id;text\n1;rye, bread\n", "--delimiter ';'"),
-    "duplicate key": ("a.jsonl", '{"text": "a", "text": "b"}\n', "line 1: invalid JSON: the key 'text' stands twice"),
+    "duplicate key": ("a.jsonl", '{"text": "a", "text": "b"}\n', "line 1: invalid JSON: the key 'text' appears twice"),
 }
 
 
@@ -164,7 +164,7 @@ def test_duplicate_columns_in_parquet(tmp_path):
     arrow = pytest.importorskip("pyarrow")
     table = arrow.table([arrow.array(["a"]), arrow.array(["b"])], names=["text", "text"])
     pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(InputError, match="the column 'text' stands twice"):
+    with pytest.raises(InputError, match="the column 'text' appears twice"):
         records(tmp_path / "a.parquet")
 
 
@@ -250,7 +250,7 @@ def test_the_ending_tells_the_format():
         "csv", "jsonl", "json", "json", "json", "txt",
     ]  # fmt: skip
     assert format_of("-", default="txt") == "txt"
-    with pytest.raises(InputError, match=r"the ending \.docx tells no format; name one of txt, csv"):
+    with pytest.raises(InputError, match=r"the extension \.docx is not a format; name one of txt, csv"):
         format_of("a.docx")
     with pytest.raises(InputError, match="did you mean 'jsonl'"):
         format_of("a", "jsnl")
@@ -266,7 +266,7 @@ def test_rejects(tmp_path):
     rejects: list[Reject] = []
     path = saved(tmp_path / "a.jsonl", b'"one"\n{\n"\xff"\n"two"\n')
     assert [record for _, record in read_records(path, rejects.append)] == ["one", "two"]
-    assert [reject.place for reject in rejects] == ["line 2", "line 3"]
+    assert [reject.position for reject in rejects] == ["line 2", "line 3"]
 
 
 def test_one_value(tmp_path):

@@ -65,7 +65,7 @@ def test_wrong_targets(tmp_path):
     cases = [
         (("-", "npy"), "npy cannot be written to stdout; name a file"),
         (("-", "nyp"), "did you mean 'npy'"),
-        (("a.docx",), "tells no format"),
+        (("a.docx",), "is not a format"),
         (("a.jsonl.gz",), "vectors are not compressed"),
         ((str(tmp_path / "pipe.npy"),), "not a regular file"),
         ((str(tmp_path / "no" / "a.npy"),), "there is no folder"),

@@ -256,7 +256,7 @@ def test_invalid_records(run, folder, tmp_path):
     code, _, err = run("build", folder, "-o", tmp_path / "again.jsonl", "--rejects", tmp_path / "bad.jsonl")
     assert code == 0
     assert "1 records rejected" in err
-    assert json.loads((tmp_path / "bad.jsonl").read_text())["place"] == "line 1"
+    assert json.loads((tmp_path / "bad.jsonl").read_text())["position"] == "line 1"
 
 
 def test_inspect(run, folder, tmp_path):

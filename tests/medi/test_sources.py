@@ -47,7 +47,7 @@ def test_invalid_pairs(record, tmp_path):
         list(pairs.read(path))
     rejects = []
     assert list(pairs.read(path, rejects.append)) == [Relation("a", "b")]
-    assert rejects[0].place == "line 2"
+    assert rejects[0].position == "line 2"
 
 
 MEDMCQA = {"question": "Which?", "opa": "one", "opb": "two", "opc": "three", "opd": "four", "cop": 2, "exp": None}

@@ -1,4 +1,4 @@
-"""The record and its files: round trips in every format, and errors that name place and field."""
+"""The record and its files: round trips in every format, and errors that name position and field."""
 
 import gzip
 import json
@@ -43,7 +43,7 @@ def test_round_trip(name, tmp_path):
     write(tmp_path / name, TRIPLES)
     assert (tmp_path / name).read_bytes() == first
     file = TripleFile(tmp_path / name)
-    assert [file[place] for place in (49, 0, 7)] == [TRIPLES[49], TRIPLES[0], TRIPLES[7]]
+    assert [file[position] for position in (49, 0, 7)] == [TRIPLES[49], TRIPLES[0], TRIPLES[7]]
     assert file.tasks.tolist() == [triple.task for triple in TRIPLES]
 
 
@@ -132,7 +132,7 @@ def test_places_that_are_no_files(tmp_path):
         list(read(tmp_path / "nothing.jsonl"))
     with pytest.raises(InputError, match="it is a folder"):
         list(read(tmp_path))
-    with pytest.raises(InputError, match="the ending tells no format"):
+    with pytest.raises(InputError, match="the extension is not a format"):
         write(tmp_path / "x.txt", TRIPLES)
     with pytest.raises(InputError, match="there is no folder"):
         write(tmp_path / "no" / "x.json", TRIPLES)
@@ -142,7 +142,7 @@ def test_rejects_are_set_aside(tmp_path):
     rejects = []
     path = saved(tmp_path / "x.jsonl", "\n".join([LINE, "{", LINE, json.dumps({**GOOD, "pos": ["a"]}), LINE]))
     assert len(list(read(path, rejects.append))) == 3
-    assert [reject.place for reject in rejects] == ["line 2", "line 4"]
+    assert [reject.position for reject in rejects] == ["line 2", "line 4"]
     assert "pos has 1 elements" in rejects[1].why
 
 

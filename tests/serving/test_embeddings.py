@@ -5,8 +5,7 @@ import base64
 import numpy as np
 import pytest
 
-from instructor_embedding import Pair
-from instructor_embedding.quantization.codes import truncated
+from instructor_embedding import Pair, truncated
 
 TEXTS = ["Parton energy loss in QCD matter", "A cat.", "", "  blanks around  ", "long " * 300]
 QUERY = "Represent the query for retrieving supporting documents: "

@@ -63,7 +63,9 @@ class ModelOptions:
         changes = {"backend": self.backend, "precision": self.precision, "dtype": self.dtype}
         usual = {"backend": "torch", "precision": None, "dtype": "float32"}
         how = {name: str(value) for name, value in changes.items() if value != usual[name]}
-        return CachedEncoder(model, self.model, cache_dir=self.cache_dir, progress=True, options=how)
+        # a baseline's vectors depend on the words of the texts, which a cache does not tell apart
+        cache_dir = None if self.library == BASELINE else self.cache_dir
+        return CachedEncoder(model, self.model, cache_dir=cache_dir, progress=True, options=how)
 
 
 @dataclass(frozen=True)

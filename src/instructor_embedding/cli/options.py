@@ -26,7 +26,12 @@ ModelOption = Annotated[
     str | None,
     typer.Option("-m", "--model", help=f"Hub id or folder of the model.  [default: {DEFAULT}]", show_default=False),
 ]
+RequiredModel = Annotated[
+    str | None, typer.Option("-m", "--model", help="Hub id or folder of the model.  [required]")
+]
 ModelArgument = Annotated[str | None, typer.Argument(metavar="[MODEL]", hidden=True)]
+Folder = Annotated[str | None, typer.Option("-o", "--output", help="Folder to write.  [required]")]
+ModelAndFolder = Annotated[list[str] | None, typer.Argument(metavar="[MODEL] [FOLDER]", hidden=True)]
 Instruction = Annotated[
     str | None, typer.Option("-i", "--instruction", help="Instruction of the rows that have none of their own.")
 ]
@@ -67,6 +72,28 @@ def chosen_model(option: str | None, argument: str | None) -> str:
     if option is not None and argument is not None:
         raise InputError(f"the model was given twice: -m {option} and {argument}; use -m alone")
     return option or argument or DEFAULT
+
+
+def model_and_folder(model: str | None, folder: str | None, arguments: list[str] | None) -> tuple[str, str]:
+    """Return the model of ``-m`` and the folder of ``-o``; the older positional arguments fill what is missing.
+
+    Raises
+    ------
+    InputError
+        The model or the folder is missing or was given twice.
+    """
+    rest = list(arguments or [])
+    model = model if model is not None else rest.pop(0) if rest else None
+    folder = folder if folder is not None else rest.pop(0) if rest else None
+    if rest:
+        raise InputError(f"unexpected argument {rest[0]!r}; give the model with -m and the folder with -o")
+    if model is None:
+        raise InputError("the model is missing: -m MODEL, a hub id or a folder")
+    if not folder:
+        raise InputError("the folder to write is missing: -o FOLDER")
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise InputError(f"cannot write the folder {folder}: it is a file; name a folder")
+    return model, folder
 
 
 def check(

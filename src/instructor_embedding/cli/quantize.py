@@ -23,9 +23,10 @@ _TEXTS = 2000  # texts of a file that are compared
 
 
 def quantize(
-    model: Annotated[str, typer.Argument(help="Hub id or folder of the model.")],
-    output: Annotated[str, typer.Argument(help="Folder to write.")],
+    paths: options.ModelAndFolder = None,
     *,
+    model: options.RequiredModel = None,
+    output: options.Folder = None,
     weights: Annotated[str, typer.Option(help="int8, int4, float16, bfloat16, or float32 for plain weights.")] = "int8",
     embedding: Annotated[str | None, typer.Option(help="int8 or int4: another format for the embedding table.")] = None,
     check: Annotated[
@@ -60,6 +61,7 @@ def quantize(
     from instructor_embedding.quantization.weights import quantize as quantized
     from instructor_embedding.quantization.weights import rounded_twice
 
+    model, output = options.model_and_folder(model, output, paths)
     if not force:
         _refuse_in_place(model, output)
     start = time.perf_counter()
@@ -132,7 +134,7 @@ def _show(agreement: Agreement, scores: dict[str, tuple[float, float]], as_json:
 
 
 def _full_size(model: INSTRUCTOR) -> int:
-    from instructor_embedding.model.quantized import parameters
+    from instructor_embedding.model.lowbit_layers import parameters
 
     return 4 * parameters(model)
 

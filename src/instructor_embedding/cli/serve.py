@@ -25,6 +25,9 @@ def serve(
         typer.Argument(metavar="[MODEL]...", help="Hub ids or folders; NAME=MODEL renames. Default: instructor-mini."),
     ] = None,
     *,
+    model: Annotated[
+        list[str] | None, typer.Option("-m", "--model", help="The same as an option; may be repeated.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is all of them.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
     server: Annotated[str, typer.Option(help="granian or uvicorn.")] = "granian",
@@ -70,7 +73,7 @@ def serve(
 
     limits = Limits(max_batch_tokens, max_client_batch_size, max_body, max_queue_tokens, max_wait)
     loading = {"device": device, "dtype": dtype, "backend": backend, "precision": precision}
-    service = _service(models or [options.DEFAULT], loading, limits, instructions, default_instruction)
+    service = _service([*(models or []), *(model or [])] or [options.DEFAULT], loading, limits, instructions, default_instruction)
     app = application(service, keys, cors or (), log)
     running.run(service, app, server, host, port, lambda port: _announce(service, host, port, bool(keys)))
 

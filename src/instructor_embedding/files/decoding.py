@@ -1,4 +1,4 @@
-"""Text in: one decoding for every input, and lines with their numbers.
+"""Text in: one decoding for every input, and numbered lines.
 
 Readers see UTF-8 bytes without a byte order mark, whatever the file's encoding; see `as_utf8`.
 """
@@ -153,9 +153,9 @@ def decoded_line(line: bytes, name: str, number: int, offset: int) -> str:
             f"the line: 0x{line[error.start]:02x}); {_HINT}"
         ) from None
     if "\0" in text:
-        place = line.index(0)
+        index = line.index(0)
         raise InputError(
-            f"{name}, line {number} holds a NUL character (byte {offset + place} of the file), as UTF-16 without a "
+            f"{name}, line {number} holds a NUL character (byte {offset + index} of the file), as UTF-16 without a "
             "byte order mark does; convert it, or give its encoding: --encoding utf-16-le"
         )
     return text
@@ -166,7 +166,7 @@ def _byte_lines(file: BinaryIO, name: str) -> Iterator[bytes]:
     read = getattr(file, "read1", file.read)
     while block := read(max(CHUNK, len(rest))):
         lines = (rest + block).splitlines(keepends=True)
-        # the last line may go on in the next block, and so may the pair \r\n
+        # the last line may continue in the next block, and so may the pair \r\n
         rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
         number += len(lines)
         if len(rest) > LONGEST:

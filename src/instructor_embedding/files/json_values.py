@@ -24,7 +24,7 @@ def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(record) != len(items):
         keys = [key for key, _ in items]
         twice = next(key for key in record if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
+        raise ValueError(f"the key {twice!r} appears twice in one object")
     return record
 
 

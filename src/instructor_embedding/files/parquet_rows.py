@@ -22,7 +22,7 @@ def read_rows(name: str, columns: Sequence[str] | None = None) -> Iterator[dict[
     Raises
     ------
     InputError
-        The file is missing, is not parquet or is corrupt, or a column's name stands twice.
+        The file is missing, is not parquet or is corrupt, or a column's name appears twice.
     """
     file = _opened(name)
     with file:
@@ -78,5 +78,5 @@ def _opened(name: str) -> Any:
     repeated = [column for column, count in Counter(file.schema_arrow.names).items() if count > 1]
     if repeated:
         file.close()
-        raise InputError(f"{name}: the column {repeated[0]!r} stands twice; rename one")
+        raise InputError(f"{name}: the column {repeated[0]!r} appears twice; rename one")
     return file

@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO, NamedTuple, TextIO, cast
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.extras import need
 from instructor_embedding.files import parquet_rows
-from instructor_embedding.files.atomic import replacing
+from instructor_embedding.files.atomic import check_target, replacing
 from instructor_embedding.files.decoding import as_utf8, decoded_line, text_lines
 from instructor_embedding.files.json_values import RecordError, list_items, parse_file, parse_line
 from instructor_embedding.files.opening import LONGEST, opened, why_unreadable
@@ -29,6 +29,7 @@ __all__ = [
     "Position",
     "RecordError",
     "Reject",
+    "check_output",
     "format_of",
     "lines",
     "opened",
@@ -49,13 +50,13 @@ class Reject(NamedTuple):
     """A record that was set aside: its file, its position such as ``"line 3"``, why, and what it was."""
 
     file: str
-    place: str
+    position: str
     why: str
     record: Any
 
 
 def format_of(path: str, format: str | None = None, known: Iterable[str] = FORMATS, default: str = "json") -> str:
-    """Return the format given, else the one that the file's ending tells (before .gz or .zst), else `default`.
+    """Return the format given, else the one of the file's extension (before .gz or .zst), else `default`.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def format_of(path: str, format: str | None = None, known: Iterable[str] = FORMA
     if kind == "json" and kind not in allowed:
         kind = "jsonl"
     if kind not in allowed:
-        raise InputError(f"{path}: the ending .{ending} tells no format; name one of {', '.join(allowed)}")
+        raise InputError(f"{path}: the extension .{ending} is not a format; name one of {', '.join(allowed)}")
     return kind
 
 
@@ -98,7 +99,7 @@ def read_records(
         Takes lines that are invalid JSON as a `Reject`; without it they are errors. What cannot be skipped, such as a
         truncated file, is always an error.
     format : str, optional
-        One of `FORMATS`; default: the ending's, and without an ending `default`. ``"json"`` is a list of records or,
+        One of `FORMATS`; default: that of the extension, and without one `default`. ``"json"`` is a list of records or,
         where the first character does not open a list, one record per line.
     encoding : str, optional
         Default: the one that a byte order mark tells, or else UTF-8.
@@ -259,6 +260,13 @@ def write_records(
             return _write_list(text, records) if kind == "json" else _write_lines(text, records)
 
 
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if `write_records` cannot write there; call it before long work, as `atomic.check_target`."""
+    name = os.fspath(path)
+    check_target(name)
+    _written_format(name, None)
+
+
 def _written_format(name: str, format: str | None) -> str:
     if name == "-" and format is None:
         return "jsonl"
@@ -268,7 +276,7 @@ def _written_format(name: str, format: str | None) -> str:
         if format is not None:
             raise
         raise InputError(
-            f"{name}: the ending tells no format; allowed: .json, .jsonl, either with .gz or .zst, .parquet"
+            f"{name}: the extension is not a format; allowed: .json, .jsonl, either with .gz or .zst, .parquet"
         ) from None
     return kind
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.files.records import Reject, read_records, write_records
+from instructor_embedding.files.records import Reject, check_output, read_records, write_records
 from instructor_embedding.medi import encoders
 from instructor_embedding.medi.compose import Rules, tasks_of
 from instructor_embedding.medi.config import Config
@@ -41,7 +41,7 @@ class Manifest:
     triples : int
     tasks : list of dict
         One for each task number: name, kind, licence, triples, file; relations read, and those left out as evaluation
-        text (by set) or for want of a negative.
+        text (by set) or because there is no negative.
     sources : list of dict
         The files that were read: path in their folder, sha256, bytes, licence, encoder, and what was assumed because
         the catalog does not state it.
@@ -134,6 +134,7 @@ def build(
     CheckpointError
         An encoder cannot be loaded.
     """
+    check_output(config.output)
     against = Texts.of(config.against) if config.against else None
     manifest = Manifest(seed=config.seed, wordings=config.wordings, pool=config.pool)
     manifest.against = against.digest if against else ""
@@ -248,7 +249,7 @@ def _add(manifest: Manifest, job: _Job, folder: Path, reject: Callable[[Reject],
 
 
 def _numbered(jobs: list[_Job], folder: Path) -> Iterator[Triple]:
-    """Yield the triples of all sources with consecutive task numbers."""
+    """Yield the triples of all sources with consecutive task ids."""
     first = 0
     for job in jobs:
         last = first - 1

@@ -27,7 +27,6 @@ from instructor_embedding.errors import InstructorError, TruncationError
 from instructor_embedding.model.packed import Int32, Packed
 from instructor_embedding.serving.lane import Input, Lane
 from instructor_embedding.serving.metrics import Metrics
-from instructor_embedding.serving.shim import join
 
 SLICE_TEXTS = 32  # texts of a request that are scheduled together
 SHARE = 4  # a slice has at most 1 / SHARE of a batch's tokens
@@ -323,7 +322,7 @@ class Queue:
         lane = slices[0].job.lane
         start = time.perf_counter()
         try:
-            batch = join([slice_.packed for slice_ in slices if slice_.packed is not None])
+            batch = Packed.join([slice_.packed for slice_ in slices if slice_.packed is not None])
             rows = lane.compute(batch)
         except Exception as error:
             if len(slices) == 1:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from instructor_embedding.engine.pipeline import run, run_states
 from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.fingerprint import of_model
 from instructor_embedding.instruction import Pair
@@ -18,7 +19,6 @@ from instructor_embedding.serving.lane import Lane
 from instructor_embedding.serving.metrics import Metrics
 from instructor_embedding.serving.queue import Queue
 from instructor_embedding.serving.schema import ModelFacts
-from instructor_embedding.serving.shim import run
 
 
 class Encoder(Protocol):
@@ -187,7 +187,7 @@ def _vectors_of(backend: Any, budget: int) -> Callable[[Packed], Any]:
 def _states_of(encoder: Any, backend: Any, budget: int) -> Callable[[Packed], Any] | None:
     """Return what computes token states, from the backend or from the model's own modules."""
     if hasattr(backend, "states"):
-        return lambda packed: [np.asarray(rows) for rows in backend.states(packed)]
+        return lambda packed: [np.asarray(rows) for rows in run_states(backend, packed, budget)[0]]
     modules = getattr(encoder, "encoder", None)
     if modules is None:
         return None

@@ -81,15 +81,18 @@ def _expanded(name: str, cache_dir: str | None, token: str | bool | None) -> lis
 
 def _in_folder(folder: Path) -> list[Path]:
     """Return a folder's data files and saved datasets, those of its folders included."""
-    saved = sorted(path.parent for path in folder.rglob("dataset_info.json") if _is_saved(path.parent))
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and _is_data(path) and not any(path.is_relative_to(one) for one in saved)
-    )
-    if not files and not saved:
+    paths = list(_walk(folder))
+    if not paths:
         raise InputError(f"train_file: {folder} holds no data files; they end in {', '.join(ENDINGS)}, also .gz, .zst")
-    return [*files, *saved]
+    return paths
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not _is_saved(path):
+            yield from _walk(path)
+        elif path.is_dir() or _is_data(path):
+            yield path
 
 
 def _is_data(path: PurePath) -> bool:
@@ -114,13 +117,17 @@ def _named(paths: Sequence[Path]) -> list[Source]:
 
 def unique_names(paths: Sequence[str]) -> list[str]:
     """Return the name of each path without its endings, with as many folders before it as tell it from the others."""
-    depth = 1
-    ends = [Path(path).absolute().parts for path in paths]
+    folders = [Path(path).absolute().parts for path in paths]
+    depths = [1] * len(paths)
     while True:
-        names = ["/".join((*parts[-depth:-1], _stem(parts[-1]))) for parts in ends]
-        if len(set(names)) == len(names) or all(depth >= len(parts) for parts in ends):
+        names = [
+            "/".join((*parts[-depth:-1], _stem(parts[-1]))) for parts, depth in zip(folders, depths, strict=True)
+        ]
+        same = [index for index, name in enumerate(names) if names.count(name) > 1 and depths[index] < len(folders[index])]
+        if not same:
             return names
-        depth += 1
+        for index in same:
+            depths[index] += 1
 
 
 def _stem(name: str) -> str:
@@ -179,7 +186,7 @@ def _from_hub(name: str, cache_dir: str | None, token: str | bool | None) -> lis
             f"train_file: there is no file {name}, and the hub has no dataset of that name (or it is private: pass "
             "--hub_token)"
         ) from None
-    except Exception as error:  # noqa: BLE001 - what the transport below the hub's library raises is not promised
+    except Exception as error:
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ModelNotFoundError(f"train_file: there is no file {name}, and the hub cannot be reached ({line})") from None
 

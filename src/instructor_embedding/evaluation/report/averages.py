@@ -92,9 +92,8 @@ def of_run(run: Run) -> Averages:
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             lacking.append(f"{category}: {', '.join(missing[:3])}{more}")
     every = [value for _, value in values.values()]
-    paper = [
-        value for task, (category, value) in values.items() if category in MTEB and task in paper_tasks()[category]
-    ]
+    tasks = {task for category in MTEB for task in paper_tasks()[category]}
+    paper = [value for task, (_, value) in values.items() if task in tasks]
     complete = len(paper) == len(tasks)
     return Averages(
         means,

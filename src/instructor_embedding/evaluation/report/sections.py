@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from instructor_embedding.evaluation.following import matrix as following
@@ -32,7 +32,7 @@ class Section:
     notes: list[str] = field(default_factory=list)
 
 
-def sections(runs: Sequence[Run], reference: Run | None = None) -> list[Section]:
+def sections(runs: Sequence[Run], reference: Run | None = None, *, complete: bool = False) -> list[Section]:
     """Return the sections of a report.
 
     Parameters
@@ -41,8 +41,10 @@ def sections(runs: Sequence[Run], reference: Run | None = None) -> list[Section]
         Comparable, see `comparison.comparable`.
     reference : Run, optional
         What differences are taken to; default: the first run.
+    complete : bool
+        List the published figures of all data sets, instead of those that a run of one's own has.
     """
-    scored = [run for run in runs if run.entries]
+    scored = [run for run in (runs if complete else with_own_tasks(runs)) if run.entries]
     listed = [run for run in runs if run.entries or run.category_means]
     result = []
     if listed:
@@ -50,7 +52,8 @@ def sections(runs: Sequence[Run], reference: Run | None = None) -> list[Section]
     if scored:
         result += [_scores(scored)]
         if len(scored) > 1:
-            first = reference if reference is not None and reference.entries else scored[0]
+            label = reference.label if reference is not None else ""
+            first = next((run for run in scored if run.label == label), scored[0])
             result += [_deltas([run for run in scored if run is not first], first)]
     result += _following(runs)
     if changes := differing(runs):
@@ -58,6 +61,17 @@ def sections(runs: Sequence[Run], reference: Run | None = None) -> list[Section]
     if scored and any(entry.seconds is not None for run in scored for entry in run.entries.values()):
         result.append(_cost(scored))
     return result
+
+
+def with_own_tasks(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs, the published ones with the tasks of the measured runs alone; unchanged if all are published."""
+    own = {task for run in runs if not run.published for task in run.entries}
+    return [
+        replace(run, entries={task: entry for task, entry in run.entries.items() if task in own})
+        if own and run.published
+        else run
+        for run in runs
+    ]
 
 
 def _scores(runs: Sequence[Run]) -> Section:
@@ -145,6 +159,7 @@ def _cost(runs: Sequence[Run]) -> Section:
                 f"{sum(seconds):.0f}" if seconds else _EMPTY,
             ]
         )
+    rows = [row for row in rows if set(row[1:]) != {_EMPTY}]
     notes = ["texts/s is the median over the data sets, of texts that were encoded and not read from a cache."]
     return Section("Cost", rows, notes)
 
