@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 
-.PHONY: test demo lint types docs clean
+.PHONY: test demo lint types docs sanitize clean
 
 test: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -25,6 +25,10 @@ types: $(VENV)/ready
 # pages made by machine: docs/cli.md
 docs: $(VENV)/ready
 	$(BIN)/python docs/make_cli_page.py
+
+# the compiled engine under the address, undefined behavior and thread sanitizers; what the compiler lacks is skipped
+sanitize: $(VENV)/ready
+	PYTHONPATH=. $(BIN)/python -m tests.native.sanitize
 
 # the sources in C are compiled by the install; torch first: where an index holds a CPU build, the pinned version takes it
 $(VENV)/ready: pyproject.toml constraints.txt $(NATIVE)
