@@ -69,16 +69,17 @@ def openvino_int8(folder: str, works: dict[str, list[list[str]]]) -> Encode:
     import openvino
 
     from instructor_embedding import INSTRUCTOR, as_pairs
-    from instructor_embedding.engine import exported
+    from instructor_embedding.engine.backends.openvino import OpenVINOBackend
+    from instructor_embedding.graph.builder import feeds
+    from instructor_embedding.graph.cache import graph_of
 
     nncf.set_log_level(40)
     model = INSTRUCTOR(folder, device="cpu")
-    dimension = model.get_sentence_embedding_dimension()
-    path = exported.graph_of(model.encoder, model.head, model._choice.folder)
+    path = graph_of(model)
     target = path.with_suffix(".nncf.xml")
     if not target.is_file():
         pairs = as_pairs([pair for work in works.values() for pair in work[:100]])
-        samples = [exported._inputs(model.tokens.pack([pair])) for pair in pairs]
+        samples = [feeds(model.tokens.pack([pair])) for pair in pairs]
         openvino.save_model(
             nncf.quantize(
                 openvino.Core().read_model(path),
@@ -88,8 +89,8 @@ def openvino_int8(folder: str, works: dict[str, list[list[str]]]) -> Encode:
             ),
             target,
         )
-    runner = exported.OpenVINOBackend(target, dimension, "fast")
-    from instructor_embedding.engine import encode as pipeline
+    runner = OpenVINOBackend(target, model.dimension, "fast")
+    from instructor_embedding.engine import pipeline
 
     return lambda pairs: np.concatenate(
         [part.vectors for part in pipeline.encode(as_pairs(pairs), model.tokens, runner, pipeline.budget_of(32))]
@@ -101,9 +102,9 @@ def peak(precision: str) -> Callable[[str, Any], Encode]:
 
     def load(folder: str, _: Any) -> Encode:
         from instructor_embedding import INSTRUCTOR
-        from instructor_embedding.engine.measure import _Peak
+        from instructor_embedding.engine.measure import Peak
 
-        products = _Peak(INSTRUCTOR(folder, device="cpu").encoder.config, precision)
+        products = Peak(INSTRUCTOR(folder, device="cpu").encoder.config, precision)
         return lambda _: 1000 / products.gflops(1.5)
 
     return load

@@ -20,8 +20,8 @@ import numpy as np
 from tokenizers import Tokenizer
 from training_data import triples
 
-from instructor_embedding.model.layout import write
-from instructor_embedding.model.scratch import random_checkpoint
+from instructor_embedding.model.folder.write import write
+from instructor_embedding.model.scratch import random_embedder
 
 BANKING = "Represent the utterance for the intent: "
 SENTENCE = "Represent the sentence: "
@@ -80,7 +80,7 @@ def main() -> None:
     flags += ["--logging_steps", 25, "--save_only_model", "true", "--overwrite_output_dir", "--disable_tqdm", "true"]
     subprocess.run([sys.executable, "train.py", *map(str, flags), *extra], check=True, stdout=sys.stderr)
     init = chosen.out / "model" / "init"  # with --static_epochs: the table that was fitted to the teacher
-    untrained = random_checkpoint(chosen.init, Tokenizer.from_file(str(init / "tokenizer.json")))
+    untrained = random_embedder(chosen.init, Tokenizer.from_file(str(init / "tokenizer.json")))
     write(untrained, chosen.out / "random weights")
     places = [chosen.out / "random weights", init]
     places += sorted((chosen.out / "model").glob("checkpoint-*"), key=lambda place: int(place.name.partition("-")[2]))

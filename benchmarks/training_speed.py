@@ -47,8 +47,9 @@ def main() -> None:
     parser.add_argument("--peer", type=Path)
     chosen = parser.parse_args()
     from instructor_embedding.medi.batches import original_windows
-    from instructor_embedding.model.layout import write
-    from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
+    from instructor_embedding.model.folder.write import write
+    from instructor_embedding.model.scratch import random_embedder
+    from instructor_embedding.training.tokenizer import train_tokenizer
 
     records = triples(chosen.data, 1000)
     order = original_windows([record["task_id"] for record in records], chosen.batch)
@@ -56,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         texts = [part for record in records for side in ("query", "pos", "neg") for part in record[side]]
-        parts = random_checkpoint("mini", train_tokenizer(texts, 8000))
+        parts = random_embedder("mini", train_tokenizer(texts, 8000))
         write(parts, scratch / "model", "legacy-1.0")
         (scratch / "data.json").write_text(json.dumps(records), encoding="utf-8")
         (scratch / "batches.json").write_text(json.dumps(batches), encoding="utf-8")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from instructor_embedding import INSTRUCTOR, Pair
-from instructor_embedding.model.layout import write
+from instructor_embedding.model.folder.write import write
 from tests.golden.make_checkpoints import KINDS, golden_model
 
 GOLDEN = Path(__file__).parent / "golden"

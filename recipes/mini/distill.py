@@ -23,8 +23,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from instructor_embedding.model.layout import write
-from instructor_embedding.model.scratch import SHAPES, random_checkpoint
+from instructor_embedding.model.folder.write import write
+from instructor_embedding.model.scratch import SHAPES, random_embedder
 from instructor_embedding.model.t5 import Attention, FeedForward, RMSNorm
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import distance
@@ -122,11 +122,11 @@ def losses(
         vectors = model.head.packed(states.float(), batch.packed)
     goals, mean = targets.states(batch.rows).to(device), targets.mean.to(device)
     tokens = (outputs - goals).square().mean() / (goals - mean).square().mean()
-    wanted = targets.vectors_of(batch.rows).to(device)
+    targets_of_texts = targets.vectors_of(batch.rows).to(device)
     none = torch.zeros((), device=device)
-    similarities = (vectors @ vectors.T - wanted @ wanted.T).square().mean() if similar else none
+    similarities = (vectors @ vectors.T - targets_of_texts @ targets_of_texts.T).square().mean() if similar else none
     by_layer = none if layers is None else layers.loss(batch)
-    return Losses(tokens, distance(vectors, wanted, "cosine"), by_layer, similarities)
+    return Losses(tokens, distance(vectors, targets_of_texts, "cosine"), by_layer, similarities)
 
 
 @torch.no_grad()
@@ -243,7 +243,7 @@ def report(model: Embedder, source: Batches, step: int, recent: list[list[float]
 def student(tokenizer: Tokenizer) -> Embedder:
     """Return an untrained student."""
     SHAPES["instructor-mini"] = SHAPE
-    model = Embedder(random_checkpoint("instructor-mini", tokenizer)).train()
+    model = Embedder(random_embedder("instructor-mini", tokenizer)).train()
     model.set_dropout(0)
     return model
 

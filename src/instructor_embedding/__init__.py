@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from instructor_embedding.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from instructor_embedding.engine.export import export
+    from instructor_embedding.encoder import Encoder
     from instructor_embedding.engine.workers import Workers
     from instructor_embedding.errors import (
         CheckpointError,
@@ -21,19 +21,22 @@ if TYPE_CHECKING:
         LanguageModelError,
         MissingExtraError,
         ModelNotFoundError,
+        OutputError,
         QualityError,
         TruncationError,
         TruncationWarning,
         VectorError,
         WorkerError,
     )
+    from instructor_embedding.graph.export import export
     from instructor_embedding.instruction import Instruction, Pair, as_pairs
     from instructor_embedding.instructor import INSTRUCTOR
-    from instructor_embedding.quantization.search import rescore, search_codes
     from instructor_embedding.quantization.codes import VectorQuantizer, truncated
+    from instructor_embedding.quantization.search import rescore, search_codes
     from instructor_embedding.quantization.weights import quantize
 
 _HOME = {
+    "Encoder": "encoder",
     "INSTRUCTOR": "instructor",
     "Instruction": "instruction",
     "Pair": "instruction",
@@ -45,6 +48,7 @@ _HOME = {
     "LanguageModelError": "errors",
     "MissingExtraError": "errors",
     "ModelNotFoundError": "errors",
+    "OutputError": "errors",
     "QualityError": "errors",
     "TruncationError": "errors",
     "TruncationWarning": "errors",
@@ -52,7 +56,7 @@ _HOME = {
     "WorkerError": "errors",
     "Workers": "engine.workers",
     "VectorQuantizer": "quantization.codes",
-    "export": "engine.export",
+    "export": "graph.export",
     "quantize": "quantization.weights",
     "rescore": "quantization.search",
     "search_codes": "quantization.search",
@@ -63,12 +67,14 @@ __all__ = [
     "INSTRUCTOR",
     "CheckpointError",
     "DivergenceError",
+    "Encoder",
     "InputError",
     "Instruction",
     "InstructorError",
     "LanguageModelError",
     "MissingExtraError",
     "ModelNotFoundError",
+    "OutputError",
     "Pair",
     "QualityError",
     "TruncationError",
@@ -90,7 +96,15 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its module when it is first used."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "torch":
+            raise
+        from instructor_embedding.extras import need
+
+        need("torch", name)  # raises the one line that says how to install it
+        raise
     globals()[name] = value
     return value
 

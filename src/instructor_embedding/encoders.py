@@ -209,7 +209,7 @@ def library_of(name: str, cache_folder: str | None = None) -> str:
     ModelNotFoundError
         There is no such folder, and no such model on the hub.
     """
-    from instructor_embedding.model.checkpoint import MODEL_TYPES
+    from instructor_embedding.model.config import MODEL_TYPES
     from instructor_embedding.model.hub import BUNDLED
 
     if name == BUNDLED:

@@ -7,6 +7,7 @@
     │   └── TruncationError                truncate="error" and a text is too long
     ├── CheckpointError (OSError)          a model's files are missing, broken or of another kind
     │   └── ModelNotFoundError             no such folder, or no such model on the hub
+    ├── OutputError (OSError)              the system refuses to write a file: the disk is full, ...
     ├── VectorError (ArithmeticError)      a model computed a vector that is zero, infinite or not a number
     ├── DivergenceError (ArithmeticError)  a training's loss, weights or vectors are not finite any more
     ├── QualityError                       a quantized model loses more than it may
@@ -22,8 +23,12 @@ An unknown keyword argument raises ``TypeError``, as everywhere in Python, with 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar, cast
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class InstructorError(Exception):
@@ -48,6 +53,14 @@ class CheckpointError(InstructorError, OSError):
 
 class ModelNotFoundError(CheckpointError):
     """No such folder here and no such model on the hub (or the hub cannot be reached)."""
+
+
+class OutputError(InstructorError, OSError):
+    """A file or a stream cannot be written although the request is allowed: the disk is full, the device refuses."""
+
+    def __str__(self) -> str:
+        """Return the message; OSError would print its arguments as a tuple."""
+        return str(self.args[0]) if self.args else ""
 
 
 class VectorError(InstructorError, ArithmeticError):
@@ -98,9 +111,16 @@ def choose(argument: str, value: Any, known: Iterable[str]) -> str:
     return str(value)
 
 
-def refuse_unknown(function: str, unknown: Iterable[str], known: Iterable[str]) -> None:
-    """Raise ``TypeError`` for the first of the `unknown` keyword names, naming the nearest of the `known` ones."""
-    allowed = list(known)
-    for name in unknown:
-        hint = nearest(name, allowed) or f"; known: {', '.join(allowed)}"
-        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
+def known_keywords(function: _F) -> _F:
+    """Decorate a function so that a misspelled keyword argument raises ``TypeError`` with the nearest known name."""
+    known = [name for name in signature(function).parameters if name != "self"]
+
+    @wraps(function)
+    def checked(*arguments: Any, **options: Any) -> Any:
+        for name in options:
+            if name not in known:
+                hint = nearest(name, known) or f"; known: {', '.join(known)}"
+                raise TypeError(f"{function.__qualname__}() got an unexpected keyword argument {name!r}{hint}")
+        return function(*arguments, **options)
+
+    return cast(_F, checked)

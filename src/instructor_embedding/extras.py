@@ -9,10 +9,16 @@ from instructor_embedding.errors import MissingExtraError
 
 # library -> extra of this package that installs it
 EXTRA_OF = {
+    "torch": "torch",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "openvino": "openvino",
+    "lancedb": "index",
+    "pgvector": "postgres",
+    "psycopg": "postgres",
     "pyarrow": "parquet",
+    "qdrant_client": "qdrant",
+    "qdrant_edge": "qdrant",
     "accelerate": "train",
     "peft": "train",
     "tomli": "train",

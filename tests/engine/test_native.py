@@ -14,17 +14,21 @@ import pytest
 import torch
 
 from instructor_embedding import INSTRUCTOR, quantize
-from instructor_embedding.engine import choice, native_cpu, native_library
+from instructor_embedding.engine import native_library, runtime
+from instructor_embedding.engine.backends import onednn
+from instructor_embedding.engine.backends.eager import EagerBackend
+from instructor_embedding.engine.backends.native import NativeBackend
+from instructor_embedding.engine.backends.onednn import OneDNNBackend
 from instructor_embedding.engine.native import build
-from instructor_embedding.engine.native_cpu import NativeCPU
 from instructor_embedding.engine.native_encoder import ScratchMemory
-from instructor_embedding.engine.torch_backend import TorchBackend
-from instructor_embedding.engine.torch_cpu import TorchCPU
+from instructor_embedding.engine.torch_weights import weights_of
 from instructor_embedding.errors import CheckpointError, InputError
+from instructor_embedding.model.config import T5Config
+from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.packed import Packed
 from instructor_embedding.model.pooling import Dense, Head
 from instructor_embedding.model.scratch import fill
-from instructor_embedding.model.t5 import T5Config, T5Encoder
+from instructor_embedding.model.t5 import T5Encoder
 from tests.native import compiled
 
 ROOT = Path(__file__).parent.parent.parent
@@ -86,17 +90,32 @@ def need(precision, kernels=None):
         pytest.skip(f"{kernels or 'this CPU'} has no {precision} matmuls")
 
 
+def native_backend(encoder, head, precision="exact", kernels=None):
+    return NativeBackend(weights_of(Embedder(encoder, head, None)), precision, torch.get_num_threads, kernels)
+
+
+def eager_backend(encoder, head):
+    return EagerBackend(Embedder(encoder, head, None))
+
+
+def is_compiled(encoder, precision):
+    return runtime.compiled(Embedder(encoder, Head([], normalize=True), None), precision) is not None
+
+
+def onednn_backend(encoder, head, precision="exact"):
+    return OneDNNBackend(Embedder(encoder, head, None), precision)
+
+
 def compare(encoder, head, batch, precision, kernels=None):
-    width = head.dense_layers()[-1].linear.out_features if len(head.dense) else encoder.config.d_model
-    found = NativeCPU(encoder, head, width, precision, kernels).run(batch)
-    expected = TorchBackend(encoder, head, width).run(batch)
+    found = native_backend(encoder, head, precision, kernels).run(batch)
+    expected = eager_backend(encoder, head).run(batch)
     if precision == "exact":
         np.testing.assert_allclose(found, expected, atol=1e-6)
     else:
         assert np.abs(found - expected).max() > 1e-6  # it did compute otherwise
         least = LEAST[precision]
         try:  # rounding may cost torch's operators more than that
-            other = TorchCPU(encoder, head, width, precision).run(batch)
+            other = onednn_backend(encoder, head, precision).run(batch)
             least = min(least, 1 - 2 * (1 - (other * expected).sum(1).min()))
         except RuntimeError:  # they need the CPU's own bfloat16
             least = min(least, 0.99)
@@ -149,7 +168,7 @@ def test_any_lengths_on_any_number_of_threads(kernels, lengths, precision):
     batch = packed(*lengths)
     torch.set_num_threads(1)
     alone = compare(encoder, head, batch, precision, kernels)
-    engine = NativeCPU(encoder, head, 48, precision, kernels)
+    engine = native_backend(encoder, head, precision, kernels)
     for count in (2, 3, 16):
         torch.set_num_threads(count)
         np.testing.assert_allclose(engine.run(batch), alone, atol=1e-6)
@@ -162,7 +181,7 @@ def test_a_vector_depends_on_its_text_alone(kernels, precision):
     if kernels not in RUNNING:
         pytest.skip("emulated, this would take minutes")
     encoder, head = scratch()
-    engine, batch = NativeCPU(encoder, head, 48, precision, kernels), packed(*range(1, 80))
+    engine, batch = native_backend(encoder, head, precision, kernels), packed(*range(1, 80))
     whole = engine.run(batch)
     order = np.random.RandomState(0).permutation(len(batch))
     np.testing.assert_allclose(engine.run(batch.take(order)), whole[order], atol=1e-6)
@@ -175,10 +194,10 @@ def test_a_vector_depends_on_its_text_alone(kernels, precision):
 def test_weights_in_few_bits(kernels, weights, embedding, models, inputs):
     model = quantize(models["gated"], weights, embedding=embedding)
     batch = model.tokens.pack(inputs["pairs"])
-    exact = TorchCPU(model.encoder, model.head, 48, "exact").run(batch)
+    exact = onednn_backend(model.encoder, model.head, "exact").run(batch)
     for precision, tolerance in (("exact", 1e-6), ("int8", 0.02)):
         need(precision, kernels)
-        vectors = NativeCPU(model.encoder, model.head, 48, precision, kernels).run(batch)
+        vectors = native_backend(model.encoder, model.head, precision, kernels).run(batch)
         np.testing.assert_allclose(vectors, exact, atol=tolerance)
 
 
@@ -187,8 +206,8 @@ def test_a_model_in_bfloat16(folders, inputs):
     need("fast")
     model = INSTRUCTOR(folders["relu"], device="cpu", dtype="bfloat16")
     batch = model.tokens.pack(inputs["pairs"])
-    assert isinstance(model.backend, NativeCPU)
-    expected = TorchCPU(model.encoder, model.head, 48).run(batch)
+    assert isinstance(model.backend, NativeBackend)
+    expected = onednn_backend(model.encoder, model.head).run(batch)
     assert (model.backend.run(batch) * expected).sum(1).min() > 0.9995
 
 
@@ -200,7 +219,7 @@ def test_heads_that_are_more_than_products(models, inputs):
     head = Head([dense], normalize=False)
     batch = models["relu"].tokens.pack(inputs["pairs"])
     np.testing.assert_allclose(
-        NativeCPU(encoder, head, 32).run(batch), TorchBackend(encoder, head, 32).run(batch), atol=1e-6
+        native_backend(encoder, head).run(batch), eager_backend(encoder, head).run(batch), atol=1e-6
     )
 
 
@@ -219,22 +238,24 @@ def test_weights_that_are_not_finite_are_refused(precision, value):
     need(precision)
     encoder, head = scratch()
     encoder.blocks[1].feed_forward.wo.weight.data[3, 5] = value
-    with pytest.raises(CheckpointError, match="layer 1: the weight of wo has a value that is infinite or not a number"):
-        NativeCPU(encoder, head, 48, precision)
+    with pytest.raises(
+        CheckpointError, match="blocks.1.feed_forward.wo.weight has a value that is infinite or not a number"
+    ):
+        native_backend(encoder, head, precision)
 
 
 @built
 def test_a_token_outside_the_table():
     encoder, head = scratch()
     with pytest.raises(IndexError, match=f"3 to {WORDS} are outside the table of {WORDS}"):
-        NativeCPU(encoder, head, 48).run(Packed.of([[3, WORDS]], [0]))
+        native_backend(encoder, head).run(Packed.of([[3, WORDS]], [0]))
 
 
 @built
 def test_many_callers_at_once():
     torch.set_num_threads(2)
     encoder, head = scratch()
-    engine, batches = NativeCPU(encoder, head, 48), [packed(*range(1, 10 + number)) for number in range(40)]
+    engine, batches = native_backend(encoder, head), [packed(*range(1, 10 + number)) for number in range(40)]
     expected = [engine.run(batch) for batch in batches]
     with ThreadPoolExecutor(8) as callers:
         for found, wanted in zip(callers.map(engine.run, batches), expected, strict=True):
@@ -247,9 +268,9 @@ def test_in_a_forked_process():
     code = """
 import os, sys, torch
 sys.path.insert(0, sys.argv[1])
-from tests.engine.test_native import NativeCPU, packed, scratch
+from tests.engine.test_native import native_backend, packed, scratch
 torch.set_num_threads(2)
-engine, batch = NativeCPU(*scratch(), 48), packed(20, 30)
+engine, batch = native_backend(*scratch()), packed(20, 30)
 before = engine.run(batch)
 child = os.fork()
 if not child:
@@ -263,7 +284,7 @@ def test_without_the_compiled_part(folders, monkeypatch, tmp_path):
     monkeypatch.setattr(native_library, "FILE", tmp_path / "engine.so")
     native_library._available.cache_clear()
     try:
-        assert isinstance(INSTRUCTOR(folders["relu"], device="cpu").backend, TorchCPU)
+        assert isinstance(INSTRUCTOR(folders["relu"], device="cpu").backend, OneDNNBackend)
     finally:
         native_library._available.cache_clear()
 
@@ -274,12 +295,12 @@ def test_without_instructions_for_a_precision(folders, monkeypatch):
     plain = [dataclasses.replace(library, kinds=("float32",)) for library in native_library._available()]
     monkeypatch.setattr(native_library, "_available", lambda: plain)
     encoder = INSTRUCTOR(folders["relu"], device="cpu").encoder
-    assert native_cpu.able(encoder, "exact")
-    assert not native_cpu.able(encoder, "int8")
-    assert not native_cpu.able(encoder, "fast")
+    assert is_compiled(encoder, "exact")
+    assert not is_compiled(encoder, "int8")
+    assert not is_compiled(encoder, "fast")
     with pytest.raises(InputError, match="do not compute in this kind"):
-        NativeCPU(encoder, Head([], normalize=True), 64, "int8")
-    monkeypatch.setattr(choice, "bfloat16_is_native", lambda: False)
+        native_backend(encoder, Head([], normalize=True), "int8")
+    monkeypatch.setattr(onednn, "bfloat16_is_native", lambda: False)
     with pytest.raises(InputError, match="needs a CPU that computes in bfloat16"):
         INSTRUCTOR(folders["relu"], device="cpu", precision="fast")
 
@@ -299,17 +320,17 @@ def test_cpus_with_tiles_keep_to_torch(models, monkeypatch):
     """AMX multiplies several times faster than the vector instructions that the compiled engine uses."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_int8": True, "amx_bf16": True})
     encoder = models["relu"].encoder
-    assert native_cpu.able(encoder, "exact")
-    assert not native_cpu.able(encoder, "fast")
-    assert not native_cpu.able(encoder, "int8")
+    assert is_compiled(encoder, "exact")
+    assert not is_compiled(encoder, "fast")
+    assert not is_compiled(encoder, "int8")
 
 
 @built
 def test_hooks_and_other_tables_go_to_torch(models):
     encoder = copy.deepcopy(models["relu"].encoder)
-    assert native_cpu.able(encoder, "exact")
+    assert is_compiled(encoder, "exact")
     encoder.embedding.register_forward_hook(lambda *_: None)
-    assert not native_cpu.able(encoder, "exact")
+    assert not is_compiled(encoder, "exact")
 
 
 def stale(folder, marker="int32_t kind, attention;"):

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.layout import write
+from instructor_embedding.model.embedder import Embedder
+from instructor_embedding.model.folder.write import write
 from instructor_embedding.model.pooling import Dense, Head
-from instructor_embedding.model.scratch import fill, random_checkpoint, train_tokenizer
+from instructor_embedding.model.scratch import fill, random_embedder
 from instructor_embedding.model.t5 import RMSNorm, T5Encoder
+from instructor_embedding.training.tokenizer import train_tokenizer
 
 HERE = Path(__file__).parent
 IDENTITY = "torch.nn.modules.linear.Identity"
@@ -35,9 +36,9 @@ def tokenizer() -> Tokenizer:
     return Tokenizer.from_file(str(HERE / "tokenizer.json"))
 
 
-def golden_model(kind: str) -> Checkpoint:
+def golden_model(kind: str) -> Embedder:
     changes, (dimension, bias, activation) = KINDS[kind]
-    parts = random_checkpoint("tiny", tokenizer())
+    parts = random_embedder("tiny", tokenizer())
     encoder = T5Encoder(dataclasses.replace(parts.encoder.config, **changes)).eval()
     dense = Dense(encoder.config.d_model, dimension, bias, activation)
     random = np.random.RandomState(len(kind))
@@ -49,7 +50,7 @@ def golden_model(kind: str) -> Checkpoint:
     if bias:
         dense.linear.bias.data = torch.from_numpy(random.standard_normal(dimension) * 0.1).float()
     encoder.relative_bias.weight.data *= 8
-    return Checkpoint(encoder, Head([dense], normalize=True).eval(), parts.tokens)
+    return Embedder(encoder, Head([dense], normalize=True), parts.tokens).eval()
 
 
 def main(folder: Path) -> None:

@@ -9,11 +9,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from instructor_embedding import INSTRUCTOR, CheckpointError, InputError, quantize
-from instructor_embedding.engine.native_cpu import NativeCPU
-from instructor_embedding.engine.torch_backend import TorchBackend
-from instructor_embedding.engine.torch_cpu import TorchCPU
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.quantized import (
+from instructor_embedding.engine.backends.eager import EagerBackend
+from instructor_embedding.engine.backends.native import NativeBackend
+from instructor_embedding.engine.backends.onednn import OneDNNBackend
+from instructor_embedding.model import embedder
+from instructor_embedding.model.lowbit_layers import (
     Quantized,
     QuantizedEmbedding,
     QuantizedLinear,
@@ -62,11 +62,11 @@ def test_runs_on_the_codes_themselves(models, tmp_path, monkeypatch):
     quantize(models["relu"]).save(tmp_path / "small")
     model = INSTRUCTOR(tmp_path / "small", device="cpu")
     assert model.precision == "int8"
-    assert isinstance(model.backend, (NativeCPU, TorchCPU))
-    monkeypatch.setattr("instructor_embedding.model.quantized.rounded", None)
+    assert isinstance(model.backend, (NativeBackend, OneDNNBackend))
+    monkeypatch.setattr("instructor_embedding.model.lowbit_layers.rounded", None)
     model = INSTRUCTOR(tmp_path / "small", device="cpu")
     assert model.encode(["A text."]).shape == (1, 48)
-    names = [name for name, part in model.encoder.named_parameters() if part.dim() == 2]
+    names = [name for name, weight in model.encoder.named_parameters() if weight.dim() == 2]
     assert names == ["relative_bias.weight"]
 
 
@@ -83,16 +83,16 @@ def test_int8_of_the_engine_is_int8_of_the_folder(models, inputs):
     small = quantize(models["relu"])
     small.encoder.embedding = models["relu"].encoder.embedding
     small.head = models["relu"].head
-    engine = TorchCPU(models["relu"].encoder, models["relu"].head, 48, "int8")
+    engine = OneDNNBackend(models["relu"], "int8")
     batch = small.tokens.pack(inputs["pairs"])
-    np.testing.assert_array_equal(engine.run(batch), TorchCPU(small.encoder, small.head, 48, "int8").run(batch))
+    np.testing.assert_array_equal(engine.run(batch), OneDNNBackend(small, "int8").run(batch))
 
 
 def test_modules_and_engine_agree(models, inputs):
     small = quantize(models["gated"], "int4")
     batch = small.tokens.pack(inputs["pairs"])
-    plain = TorchBackend(small.encoder, small.head, 48).run(batch)
-    np.testing.assert_allclose(TorchCPU(small.encoder, small.head, 48).run(batch), plain, atol=1e-6)
+    plain = EagerBackend(small).run(batch)
+    np.testing.assert_allclose(OneDNNBackend(small).run(batch), plain, atol=1e-6)
     padded = small.forward(small.tokenize(inputs["pairs"]))["sentence_embedding"].detach()
     np.testing.assert_allclose(padded, plain, atol=1e-6)
 
@@ -166,13 +166,13 @@ def test_plain_parts_for_training_and_other_libraries(models, inputs):
     from instructor_embedding.training.embedder import Embedder
 
     small = quantize(models["gated"], "int4")
-    parts = Checkpoint(plain(small.encoder), plain(small.head), small.tokens)
-    assert not [layer for layer in parts.encoder.modules() if isinstance(layer, Quantized)]
+    floats = embedder.Embedder(plain(small.encoder), plain(small.head), small.tokens)
+    assert not [layer for layer in floats.encoder.modules() if isinstance(layer, Quantized)]
     assert plain(models["gated"].encoder) is models["gated"].encoder
     batch = small.tokens.pack(inputs["pairs"])
-    expected = TorchBackend(small.encoder, small.head, 48).run(batch)
-    np.testing.assert_allclose(TorchBackend(parts.encoder, parts.head, 48).run(batch), expected, atol=1e-6)
-    names = dict(Embedder(parts).named_parameters())
+    expected = EagerBackend(small).run(batch)
+    np.testing.assert_allclose(EagerBackend(floats).run(batch), expected, atol=1e-6)
+    names = dict(Embedder(floats).named_parameters())
     assert "encoder.blocks.0.attention.q.weight" in names
     assert "encoder.embedding.weight" in names
 
@@ -207,7 +207,7 @@ def test_corrupt_scales_are_named(models, tmp_path):
     tensors = load_file(path)
     tensors["shared.weight_scale"] = tensors["shared.weight_scale"][:-1].clone()
     save_file(tensors, path)
-    with pytest.raises(CheckpointError, match=r"embedding\.weight as torch\.int8 .* but the config says"):
+    with pytest.raises(CheckpointError, match=r"embedding\.weight as int8 .* but the config says"):
         INSTRUCTOR(tmp_path / "small", device="cpu")
     tensors["shared.weight_scale"] = torch.ones(len(tensors["shared.weight"]))
     columns = tensors.pop("shared.weight_columns")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from instructor_embedding import INSTRUCTOR, CheckpointError, InputError, Pair
-from instructor_embedding.model import checkpoint
+from instructor_embedding.model.folder.read import read
 from instructor_embedding.training.embedder import PARTS, Embedder
 
 PAIRS = [Pair("Represent it: ", "rye bread"), Pair("", "a plum cake"), Pair("Represent the title: ", "walnuts")]
@@ -13,7 +13,7 @@ PAIRS = [Pair("Represent it: ", "rye bread"), Pair("", "a plum cake"), Pair("Rep
 
 @pytest.fixture
 def embedder(folders):
-    return Embedder(checkpoint.read(folders["relu"]))
+    return Embedder(read(folders["relu"]))
 
 
 def step(embedder):
@@ -46,7 +46,7 @@ def test_lora_trains_few_weights_and_saves_a_whole_model(embedder, folders, mode
     embedder.save(tmp_path / "out")
     np.testing.assert_allclose(INSTRUCTOR(tmp_path / "out", device="cpu").encode(PAIRS), moved, atol=1e-5)
     np.testing.assert_array_equal(embedder.encode(PAIRS), moved)
-    again = Embedder(checkpoint.read(folders["relu"]))
+    again = Embedder(read(folders["relu"]))
     again.add_lora(4, 8.0, ["q", "v", "wo"])
     again.restore(tmp_path / "out")
     np.testing.assert_array_equal(again.encode(PAIRS), moved)

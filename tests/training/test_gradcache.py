@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from instructor_embedding import Pair
 from instructor_embedding.engine.plan import plan
-from instructor_embedding.model.checkpoint import Checkpoint
 from instructor_embedding.training import gradcache
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import Contrast
@@ -102,7 +101,7 @@ def test_checkpointing_changes_memory_alone(made):
     model, batch = made
     model.train()
     _, expected, _ = plain(model, batch, 10_000, seed=5)
-    other = Embedder(Checkpoint(*copy.deepcopy((model.encoder, model.head)), model.tokens)).train()
+    other = Embedder(copy.deepcopy(model)).train()
     other.activation_checkpointing_enable()
     _, found, _ = plain(other, batch, 10_000, seed=5)
     close(found, expected)
@@ -116,13 +115,13 @@ def test_gradients_of_the_original_on_a_model(reference):
     import tempfile
     from pathlib import Path
 
-    from instructor_embedding.model import checkpoint
+    from instructor_embedding.model.folder.read import read
 
     oracle = json.loads((reference / "oracle" / "train_oracle.json").read_text(encoding="utf-8"))["model"]
     with tempfile.TemporaryDirectory() as folder:
         script = str(reference / "make_checkpoint.py")
         subprocess.run([sys.executable, script, folder, "--shape", "tiny-relu"], check=True, capture_output=True)
-        model = Embedder(checkpoint.read(Path(folder))).eval()
+        model = Embedder(read(Path(folder))).eval()
     pairs = [Pair(*triple[side]) for side in ("query", "pos", "neg") for triple in oracle["triplets"]]
     names = {
         "shared.weight": model.encoder.embedding.weight,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from instructor_embedding import INSTRUCTOR, CheckpointError, InputError
-from instructor_embedding.model import checkpoint
+from instructor_embedding.model.folder.read import read
 from tests.training.conftest import ROOT, history, triples
 
 pytest.importorskip("transformers")
@@ -34,7 +34,7 @@ SHORT = (*SHORT, "--learning_rate", "1e-3", "--disable_tqdm", "true")
 
 
 def weights(folder):
-    parts = checkpoint.read(folder)
+    parts = read(folder)
     return {**parts.encoder.state_dict(), **parts.head.state_dict()}
 
 
@@ -146,7 +146,7 @@ def test_a_kill_at_any_moment_leaves_nothing_that_loads_wrongly(command, environ
         for place in out.glob("checkpoint-*"):
             if (whole / place.name).is_dir():
                 try:
-                    checkpoint.read(place)
+                    read(place)
                 except CheckpointError:
                     assert not is_complete(place)
                 else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -86,24 +85,30 @@ def encode(
     rows = read_rows(source, columns, instruction, format=input_format, encoding=encoding, delimiter=delimiter)
     waiting = _Waiting(chain(list(islice(rows, 1)), rows))
 
-    from instructor_embedding.engine import encode as pipeline
-    from instructor_embedding.engine.report import Report
+    from tqdm import tqdm
+
+    from instructor_embedding.engine import pipeline
+    from instructor_embedding.engine.backend import as_numpy
 
     budget = pipeline.budget_of(batch_size)
     embedder = options.load(model, device, dtype, backend, precision)
-    report = Report(truncate, embedder.max_seq_length, None, progress=sys.stderr.isatty())
     start = time.perf_counter()
-    dimension = embedder.get_sentence_embedding_dimension()
-    with report, vector_files.VectorFile(output, kind, dimension, columns.keep) as file:
-        for window in pipeline.encode(waiting.pairs(), embedder.tokens, embedder.backend, budget, report.check):
-            batch = waiting.take(len(window.vectors))
-            file.write([row.pair for row in batch], window.vectors, [row.kept for row in batch])
-            report.advance(len(window.vectors))
+    texts = tokens = truncated = 0
+    progress = tqdm(unit=" texts", desc="encode", leave=False, disable=None)
+    with progress as bar, vector_files.VectorFile(output, kind, embedder.dimension, columns.keep) as file:
+        windows = pipeline.encode(waiting.pairs(), embedder.tokens, embedder.eval().backend, budget, truncate)
+        for window in windows:
+            batch = waiting.take(len(window.pairs))
+            file.write(window.pairs, as_numpy(window.vectors), [row.kept for row in batch])
+            texts += len(window.pairs)
+            tokens += int(window.kept.sum())
+            truncated += int((window.full > window.kept).sum())
+            bar.update(len(window.pairs))
     seconds = time.perf_counter() - start
     facts = {
-        "texts": report.texts,
-        "tokens": report.tokens,
-        "truncated": report.truncated,
+        "texts": texts,
+        "tokens": tokens,
+        "truncated": truncated,
         "empty": waiting.empty,
         "seconds": round(seconds, 3),
     }

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from instructor_embedding.cli import options
 from instructor_embedding.cli.evaluation_options import (
     BASELINE,
     InstructionOptions,
@@ -284,3 +285,26 @@ def report(
 
         for path in draw(runs, pictures):
             typer.echo(f"picture: {path}", err=True)
+
+
+@app.command()
+@grouped
+def selftest(model: ModelOptions, *, as_json: options.Json = False) -> None:
+    """Run every kind of task on tiny built-in data, without a network, in seconds; exit code 1 if one fails."""
+    from instructor_embedding.evaluation.selftest import run
+
+    failed = 0
+    for check in run(model.load()):
+        failed += bool(check.error)
+        value = None if check.score is None else check.score.value
+        metric = "" if check.score is None else check.score.metric
+        if as_json:
+            record = {"kind": check.kind, "metric": metric, "value": value, "seconds": round(check.seconds, 2)}
+            typer.echo(json.dumps(record | {"error": check.error}))
+        else:
+            figure = f"{metric} {value:.2f}" if value is not None else ""
+            verdict = "FAILED: " + check.error if check.error else "ok"
+            typer.echo(f"{check.kind:30} {figure:28} {check.seconds:6.1f} s  {verdict}")
+    if failed:
+        typer.echo(f"instructor-embed: {failed} kinds of task failed", err=True)
+        raise typer.Exit(1)

@@ -37,7 +37,7 @@ def openvino(
 
 
 def _write(library: str, model: str, output: str, weights: str) -> None:
-    from instructor_embedding.engine.export import export
+    from instructor_embedding.graph.export import export
 
     path = export(options.load(model, "cpu", "float32"), output, library, weights)
     size = sum(file.stat().st_size for file in Path(output).glob(f"{path.stem}*"))

@@ -16,7 +16,7 @@ def info(
     as_json: options.Json = False,
 ) -> None:
     """Print a model's shape, limits and size."""
-    from instructor_embedding.model.quantized import kinds, parameters
+    from instructor_embedding.model.lowbit_layers import kinds, parameters
 
     name = options.chosen_model(model, name)
     embedder = options.load(name, "cpu", "float32")
@@ -24,7 +24,7 @@ def info(
     gate = "gated " if config.gated else ""
     facts = {
         "model": name,
-        "dimensions": embedder.get_sentence_embedding_dimension(),
+        "dimensions": embedder.dimension,
         "max_seq_length": tokens.max_length,
         "parameters": parameters(embedder),
         "weights": ", ".join(kinds(embedder)),

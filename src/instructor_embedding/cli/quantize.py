@@ -134,7 +134,7 @@ def _show(agreement: Agreement, scores: dict[str, tuple[float, float]], as_json:
 
 
 def _full_size(model: INSTRUCTOR) -> int:
-    from instructor_embedding.model.quantized import parameters
+    from instructor_embedding.model.lowbit_layers import parameters
 
     return 4 * parameters(model)
 

@@ -146,7 +146,9 @@ class CachedEncoder:
         if known.any():
             table[known] = self._store.get([distinct[row] for row in np.flatnonzero(known)])
         missing = np.flatnonzero(~known)
-        with tqdm(total=len(missing), unit=" texts", desc=label, disable=not self.progress, leave=False) as bar:
+        # disable=None: no bar where stderr is not a terminal
+        hidden = None if self.progress else True
+        with tqdm(total=len(missing), unit=" texts", desc=label, disable=hidden, leave=False) as bar:
             for start in range(0, len(missing), _CHUNK):
                 rows = missing[start : start + _CHUNK]
                 vectors = self._timed([distinct[row] for row in rows])

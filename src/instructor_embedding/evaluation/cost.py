@@ -71,7 +71,7 @@ def size_of(model: Any) -> dict[str, int]:
     state = getattr(model, "state_dict", None)
     if not callable(state):
         return {}
-    from instructor_embedding.model.quantized import parameters
+    from instructor_embedding.model.lowbit_layers import parameters
 
     seen: dict[int, Any] = {tensor.data_ptr(): tensor for tensor in _tensors(state().values())}
     size = sum(tensor.numel() * tensor.element_size() for tensor in seen.values())

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from instructor_embedding.errors import InputError, InstructorError
+from instructor_embedding.errors import InputError, OutputError
 
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/(stdout|stderr)")
 _STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -42,7 +42,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
     ------
     InputError
         Nothing can be written there: the folder is missing, the path is a folder, permissions are lacking.
-    InstructorError
+    OutputError
         Writing failed: the disk is full, or the device rejects it.
     """
     name = os.fspath(path)
@@ -63,7 +63,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
             try:
                 os.replace(draft, target)
             except OSError as error:
-                raise InstructorError(f"cannot write {name}: {error.strerror}") from None
+                raise OutputError(f"cannot write {name}: {error.strerror}") from None
             _synchronized_folder(os.path.dirname(target))
         finally:
             with contextlib.suppress(OSError):
@@ -116,7 +116,7 @@ class _Output(io.FileIO):
 
         Raises
         ------
-        InstructorError
+        OutputError
             The disk is full, or the device rejects it; a reader that has gone stays a ``BrokenPipeError``.
         """
         try:
@@ -124,7 +124,7 @@ class _Output(io.FileIO):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise InstructorError(f"cannot write {self.label}: {error.strerror}") from None
+            raise OutputError(f"cannot write {self.label}: {error.strerror}") from None
 
 
 def _written_through(name: str) -> int | None:
@@ -199,7 +199,7 @@ def _synchronized(descriptor: int, name: str) -> None:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such call
-            raise InstructorError(f"cannot write {name}: {error.strerror}") from None
+            raise OutputError(f"cannot write {name}: {error.strerror}") from None
 
 
 def _synchronized_folder(folder: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import CheckpointError, ModelNotFoundError, nearest
-from instructor_embedding.model import weights
+from instructor_embedding.model.folder import tensors
 
 _JSON_FILES = (
     "modules.json",
@@ -69,6 +69,24 @@ def resolve(
         return _download(repo, options, local_files_only)
     except ModelNotFoundError as error:
         raise ModelNotFoundError(f"{error}{nearest(text, _PUBLISHED)}") from None
+
+
+def upload(
+    folder: Path,
+    repo: str,
+    *,
+    message: str,
+    token: str | bool | None = None,
+    private: bool | None = None,
+    revision: str | None = None,
+) -> str:
+    """Upload a folder to a repository of the hub, created if missing; returns the commit's address."""
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi(token=token)
+    api.create_repo(repo, private=private, exist_ok=True)
+    commit = api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message, revision=revision)
+    return str(commit.commit_url)
 
 
 def _is_hub_id(name: str) -> bool:
@@ -156,7 +174,7 @@ def _needed(files: list[str], repo: str) -> list[str]:
     for home in sorted(homes):
         prefix = "" if home == "." else f"{home}/"
         names = {file.removeprefix(prefix) for file in files if file.startswith(prefix)}
-        chosen = next((name for name in weights.NAMES if name in names), None)
+        chosen = next((name for name in tensors.NAMES if name in names), None)
         if chosen:
             needed.append(prefix + chosen)
         if chosen and chosen.endswith(".index.json"):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.instructor import INSTRUCTOR
-from instructor_embedding.model.quantized import Quantized, is_dynamic, kinds, plain_layer, quantized_layer
+from instructor_embedding.model.lowbit_layers import Quantized, is_dynamic, kinds, plain_layer, quantized_layer
 
 BITS = {"int8": 8, "int4": 4}
 HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}

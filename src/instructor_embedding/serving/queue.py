@@ -1,7 +1,7 @@
 """Dynamic batching: the texts of many requests share batches, fairly, in a queue that is bounded in tokens.
 
-Two threads work ahead of each other. One takes slices of requests in fair order and tokenizes them; the other joins what
-is tokenized into one packed batch and runs the backend. Both use the two stages of the pipeline that `encode` uses.
+Two threads work ahead of each other. One takes slices of requests in fair order and tokenizes them; the other joins
+what is tokenized into one packed batch and runs the backend. They use the two stages of the pipeline of `encode`.
 
 The order is start-time fair queueing: each request is a flow of slices, a slice's tag is the virtual time at which its
 last token would be served if all flows were served at equal speed. A request with one short text is therefore ahead of
@@ -23,17 +23,15 @@ from typing import Any
 import numpy as np
 
 from instructor_embedding.errors import InstructorError, TruncationError
-from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Int32, Packed
 from instructor_embedding.serving.lane import Input, Lane
 from instructor_embedding.serving.metrics import Metrics
-from instructor_embedding.serving.shim import join
 
 SLICE_TEXTS = 32  # texts of a request that are scheduled together
 SHARE = 4  # a slice has at most 1 / SHARE of a batch's tokens
 
 
-class Overloaded(InstructorError):
+class OverloadedError(InstructorError):
     """The queue has more work than it can begin in time; `retry_after` is in seconds."""
 
     def __init__(self, retry_after: float, reason: str) -> None:
@@ -41,7 +39,7 @@ class Overloaded(InstructorError):
         super().__init__(f"the server is overloaded: {reason}; try again in {self.retry_after} s")
 
 
-class Draining(InstructorError):
+class DrainingError(InstructorError):
     """The server is about to stop and takes no new work."""
 
 
@@ -157,13 +155,13 @@ class Queue:
 
         Raises
         ------
-        Overloaded
+        OverloadedError
             The bound on tokens or on waiting would be exceeded.
-        Draining
+        DrainingError
             The server stops.
         """
         if self.draining or self._loop is None:
-            raise Draining("the server is stopping; send the request to another one")
+            raise DrainingError("the server is stopping; send the request to another one")
         costs = [lane.estimate(item) for item in inputs]
         tokens = sum(costs)
         self._admit(tokens)
@@ -219,12 +217,12 @@ class Queue:
         if self.backlog and self.backlog + tokens > self.max_tokens:
             self.metrics.refused.inc()
             wait = (self.backlog + tokens - self.max_tokens) / (self.rate or self.max_tokens)
-            raise Overloaded(min(wait, 60), f"{self.backlog} tokens are queued, at most {self.max_tokens} may be")
+            raise OverloadedError(min(wait, 60), f"{self.backlog} tokens are queued, at most {self.max_tokens} may be")
         wait = self.wait_seconds(tokens)
         if wait > self.max_wait:
             self.metrics.refused.inc()
             reason = f"the request would wait {wait:.1f} s, at most {self.max_wait:g} s are allowed"
-            raise Overloaded(min(wait - self.max_wait / 2, 60), reason)
+            raise OverloadedError(min(wait - self.max_wait / 2, 60), reason)
 
     # -- the thread that tokenizes
 
@@ -271,7 +269,9 @@ class Queue:
         now = time.perf_counter()
         if not job.started and now > job.deadline:
             self.metrics.expired.inc()
-            self._resolve(job, Overloaded(self.max_wait / 2, f"the request waited {self.max_wait:g} s in the queue"))
+            self._resolve(
+                job, OverloadedError(self.max_wait / 2, f"the request waited {self.max_wait:g} s in the queue")
+            )
             return None
         if not job.started:
             job.started = True
@@ -312,7 +312,7 @@ class Queue:
         lane = slices[0].job.lane
         start = time.perf_counter()
         try:
-            batch = join([slice_.packed for slice_ in slices if slice_.packed is not None])
+            batch = Packed.join([slice_.packed for slice_ in slices if slice_.packed is not None])
             rows = lane.compute(batch)
         except Exception as error:
             if len(slices) == 1:
@@ -323,9 +323,18 @@ class Queue:
             return
         seconds = time.perf_counter() - start
         self.metrics.batch(len(batch), len(batch.ids), seconds)
-        rate = sum(slice_.tokens for slice_ in slices) / max(seconds, 1e-6)  # in estimated tokens, as the backlog is
-        self.rate = rate if not self.rate else 0.9 * self.rate + 0.1 * rate
+        self._measure(sum(slice_.tokens for slice_ in slices), seconds, lane.budget)
         self._deliver(slices, rows, seconds)
+
+    def _measure(self, tokens: int, seconds: float, budget: int) -> None:
+        """Update the rate, in estimated tokens as the backlog is.
+
+        Small batches are slower per token; they are not counted, as a queue that is full has none.
+        """
+        if self.rate and tokens * SHARE < budget:
+            return
+        rate = tokens / max(seconds, 1e-6)
+        self.rate = 0.8 * self.rate + 0.2 * rate if self.rate else rate
 
     def _deliver(self, slices: list[Slice], rows: Any, seconds: float) -> None:
         first = 0

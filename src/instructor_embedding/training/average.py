@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from instructor_embedding.errors import CheckpointError, InputError
-from instructor_embedding.model import checkpoint, hub
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.layout import write
-from instructor_embedding.model.quantized import plain
+from instructor_embedding.model import embedder, hub
+from instructor_embedding.model.folder.read import read
+from instructor_embedding.model.folder.write import write
+from instructor_embedding.model.lowbit_layers import plain
 from instructor_embedding.training.embedder import Embedder, state_of
 
 
@@ -41,8 +41,8 @@ def average(folders: Sequence[Path], weights: Sequence[float] | None = None) -> 
     if len(shares) != len(folders) or not sum(shares) > 0 or min(shares) < 0:
         raise InputError(f"weights must be {len(folders)} values of 0 or more, one per model, got {shares}")
     first = _read(folders[0])
-    embedder = Embedder(first)
-    total = {name: value.detach().double() * shares[0] for name, value in embedder.named_parameters()}
+    mean = Embedder(first)
+    total = {name: value.detach().double() * shares[0] for name, value in mean.named_parameters()}
     for folder, share in zip(folders[1:], shares[1:], strict=True):
         parts = _read(folder)
         _refuse_other_model(folders[0], first, folder, parts)
@@ -51,9 +51,9 @@ def average(folders: Sequence[Path], weights: Sequence[float] | None = None) -> 
                 raise CheckpointError(f"{folder} is of another shape than {folders[0]}: {name} differs")
             total[name] += value.double() * share
     with torch.no_grad():
-        for name, value in embedder.named_parameters():
+        for name, value in mean.named_parameters():
             value.copy_((total[name] / sum(shares)).float())
-    return embedder
+    return mean
 
 
 def merge(models: Sequence[str], output: str, weights: Sequence[float] | None = None) -> Path:
@@ -66,12 +66,12 @@ def merge(models: Sequence[str], output: str, weights: Sequence[float] | None = 
     return folder
 
 
-def _read(folder: Path) -> Checkpoint:
-    parts = checkpoint.read(folder)
-    return Checkpoint(plain(parts.encoder), plain(parts.head), parts.tokens)
+def _read(folder: Path) -> embedder.Embedder:
+    parts = read(folder)
+    return embedder.Embedder(plain(parts.encoder), plain(parts.head), parts.tokens)
 
 
-def _refuse_other_model(first: Path, expected: Checkpoint, folder: Path, parts: Checkpoint) -> None:
+def _refuse_other_model(first: Path, expected: embedder.Embedder, folder: Path, parts: embedder.Embedder) -> None:
     if parts.tokens.tokenizer.get_vocab() != expected.tokens.tokenizer.get_vocab():
         raise CheckpointError(f"{folder} has another tokenizer than {first}; merge models that began from the same one")
     if parts.encoder.config != expected.encoder.config:

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.records import read_records
 from instructor_embedding.instruction import Pair
 from instructor_embedding.training.forms import KINDS, Instructions, Item, Labelled, Match, Reading, Scored, columns_of
 from instructor_embedding.training.settings import DataSettings
-from instructor_embedding.training.sources import Source, sources, unique_names
-from instructor_embedding.files.records import read_records
+from instructor_embedding.training.sources import Source, sources
 
 
 class Drawn(NamedTuple):
@@ -67,6 +67,8 @@ class TrainingData(Dataset[Drawn]):
         Of what is drawn: which of several positives and negatives, which text of the same label.
     negatives : int
         How many negatives a query gets at most.
+    hold_back : int
+        So many records are not trained on, see `held_back`; records with the same query are held back together.
 
     Attributes
     ----------
@@ -79,7 +81,9 @@ class TrainingData(Dataset[Drawn]):
         Decided by all records and their order.
     """
 
-    def __init__(self, items: Iterable[tuple[str, Item]], seed: int = 0, negatives: int = 1) -> None:
+    def __init__(
+        self, items: Iterable[tuple[str, Item]], seed: int = 0, negatives: int = 1, hold_back: int = 0
+    ) -> None:
         self.seed = seed
         self.negatives = negatives
         self.names: list[Task] = []
@@ -107,7 +111,8 @@ class TrainingData(Dataset[Drawn]):
         self._labels = np.frombuffer(labels, np.int32) if labels else np.empty(0, np.int32)
         with open(path, "rb") as stored:
             self._bytes = mmap.mmap(stored.fileno(), 0, access=mmap.ACCESS_READ) if len(self.tasks) else b""
-        self._partners = _Partners(self.tasks, self._labels, self.names)
+        self._held = self._hold_back(hold_back)
+        self._partners = _Partners(self.tasks, self._labels, self.names, ~self._held)
         self.usable: NDArray[np.bool_] = self._partners.usable(self.left_out)
         self._refuse_lonely()
         if not self.usable.any():
@@ -165,6 +170,32 @@ class TrainingData(Dataset[Drawn]):
             else:
                 yield item.text if isinstance(item, Labelled) else item
 
+    def held_back(self) -> dict[str, list[Item]]:
+        """Return the records that are not trained on, by kind."""
+        found: dict[str, list[Item]] = {}
+        for index in np.flatnonzero(self._held):
+            found.setdefault(self.names[self.tasks[index]].kind, []).append(self.item(int(index)))
+        return found
+
+    def _hold_back(self, count: int) -> NDArray[np.bool_]:
+        """Choose records by a hash of their query, so that no held-back query is trained on in another record."""
+        held = np.zeros(len(self.tasks), np.bool_)
+        if not count:
+            return held
+        if count * 2 > len(self.tasks):
+            raise InputError(f"hold_back={count} is more than half of the {len(self.tasks)} records")
+        keys = np.empty(len(self.tasks), np.uint64)
+        for index in range(len(self.tasks)):
+            first = json.loads(self._bytes[int(self._starts[index]) : int(self._starts[index + 1])])[0][0]
+            digest = hashlib.blake2b(f"{self.seed}\0{first[1]}".encode(), digest_size=8).digest()
+            keys[index] = int.from_bytes(digest, "little")
+        order = np.argsort(keys, kind="stable")
+        last = keys[order[count - 1]]
+        held[keys <= last] = True
+        if held.sum() > 2 * count:
+            raise InputError(f"hold_back={count}: {held.sum()} records share the same query; pass --dev_files instead")
+        return held
+
     def counts(self) -> dict[int, int]:
         """Return the number of usable records of each task."""
         return dict(sorted(Counter(self.tasks[self.usable].tolist()).items()))
@@ -184,8 +215,15 @@ class TrainingData(Dataset[Drawn]):
 class _Partners:
     """Where the texts of each label are, so that matches and mismatches can be drawn."""
 
-    def __init__(self, tasks: NDArray[np.int32], labels: NDArray[np.int32], names: Sequence[Task]) -> None:
-        self._tasks, self._labels, self._names = tasks, labels, names
+    def __init__(
+        self,
+        tasks: NDArray[np.int32],
+        labels: NDArray[np.int32],
+        names: Sequence[Task],
+        trained: NDArray[np.bool_],
+    ) -> None:
+        self._tasks, self._names, self._trained = tasks, names, trained
+        self._labels = labels = np.where(trained, labels, -1)
         self._of_label: dict[int, NDArray[np.intp]] = {}
         self._of_task: dict[int, NDArray[np.intp]] = {}
         if (labels >= 0).any():
@@ -195,11 +233,11 @@ class _Partners:
             self._of_label = {label: group for label, group in groups.items() if label >= 0}
             for number, task in enumerate(names):
                 if task.kind == "labels":
-                    self._of_task[number] = np.flatnonzero(tasks == number)
+                    self._of_task[number] = np.flatnonzero((tasks == number) & trained)
 
     def usable(self, left_out: dict[str, str]) -> NDArray[np.bool_]:
         """Tell which records have a partner; the others are noted in `left_out`."""
-        usable = np.ones(len(self._tasks), np.bool_)
+        usable = self._trained.copy()
         for number, indices in self._of_task.items():
             name = self._names[number].name
             labels = self._labels[indices]
@@ -241,7 +279,7 @@ def read_data(settings: DataSettings, seed: int, token: str | bool | None = None
         raise InputError(f"{where}; pass train_file (records), cache_dir (a folder with medi-data.json) or text_file")
     reading = reading_of(settings)
     _refuse_unused(reading, found)
-    return TrainingData(_items(found, settings, reading), seed, settings.negatives)
+    return TrainingData(_items(found, settings, reading), seed, settings.negatives, settings.hold_back)
 
 
 def reading_of(settings: DataSettings) -> Reading:

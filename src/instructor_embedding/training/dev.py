@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -108,6 +108,16 @@ def read_dev(paths: Sequence[str], instruction: str, limit: int, reading: Readin
         items = tuple(islice(_items(source, reading, symmetric), limit))
         _refuse_degenerate(source.path, items)
         sets.append(DevSet(source.task.replace("/", "_"), items))
+    return sets
+
+
+def held_back(items: Mapping[str, Sequence[Item]]) -> list[DevSet]:
+    """Return the sets of records that were held back from training, one for each kind."""
+    sets = []
+    for kind, records in items.items():
+        name = "held_back" if len(items) == 1 else f"held_back_{kind}"
+        _refuse_degenerate(name, records)
+        sets.append(DevSet(name, tuple(records)))
     return sets
 
 

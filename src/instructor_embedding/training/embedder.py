@@ -6,21 +6,21 @@ import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from instructor_embedding.engine.encode import budget_of, encode
-from instructor_embedding.engine.torch_backend import TorchBackend
+from instructor_embedding.engine.backends.eager import EagerBackend
+from instructor_embedding.engine.pipeline import budget_of, encode
 from instructor_embedding.errors import CheckpointError, InputError
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model import checkpoint
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.layout import write
+from instructor_embedding.model import embedder
+from instructor_embedding.model.folder.read import read
+from instructor_embedding.model.folder.write import write
 from instructor_embedding.model.packed import Float32, Packed
 from instructor_embedding.model.t5 import Attention
 
@@ -28,22 +28,19 @@ PARTS = ("embedding", "layers", "head")
 ADAPTER = "adapter.safetensors"  # what LoRA trains, beside the merged model, so that training resumes exactly
 
 
-class Embedder(nn.Module):
+class Embedder(embedder.Embedder):
     """A model's parts as one module whose ``forward`` takes packed texts.
 
     Parameters
     ----------
-    parts : Checkpoint
+    model : model.embedder.Embedder
         Its weights are copied, so that training never writes to a mapped file.
     """
 
     accepts_loss_kwargs = False
 
-    def __init__(self, parts: Checkpoint) -> None:
-        super().__init__()
-        self.encoder = parts.encoder
-        self.head = parts.head
-        self.tokens = parts.tokens
+    def __init__(self, model: embedder.Embedder) -> None:
+        super().__init__(model.encoder, model.head, model.tokens)
         for parameter in self.parameters():
             parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
             parameter.requires_grad_(True)
@@ -52,29 +49,15 @@ class Embedder(nn.Module):
         """Return vectors, float32 of shape (n, dim): packed on CPUs, padded to the longest text elsewhere."""
         device = self.encoder.device
         if device.type == "cpu":
-            states = self.encoder.packed(batch)
-            with torch.autocast("cpu", enabled=False):
-                return self.head.packed(states, batch)
+            return self.packed(batch)
         ids, mask = batch.padded(self.encoder.config.pad_token_id)
-        pooled = mask * (np.arange(mask.shape[1]) >= batch.skip[:, None])
-        columns = (torch.from_numpy(column).to(device) for column in (ids, mask, pooled))
-        ids_there, mask_there, pooled_there = columns
-        states = self.encoder(ids_there, mask_there)
-        with torch.autocast(device.type, enabled=False):
-            return cast(Tensor, self.head(states, pooled_there))
-
-    @property
-    def dimension(self) -> int:
-        """Dimensions of a vector."""
-        dense = self.head.dense_layers()
-        return dense[-1].linear.out_features if dense else self.encoder.config.d_model
+        return self.padded(*(torch.from_numpy(column).to(device) for column in (ids, mask, batch.skip)))
 
     def encode(self, pairs: Sequence[Pair]) -> Float32:
         """Encode without dropout or gradients, as the finished model will; float32 of shape (n, dim)."""
         training = self.training
         self.eval()
-        backend = TorchBackend(self.encoder, self.head, self.dimension)
-        rows = [window.vectors for window in encode(pairs, self.tokens, backend, budget_of(32))]
+        rows = [window.vectors for window in encode(pairs, self.tokens, EagerBackend(self), budget_of(32), "quiet")]
         self.train(training)
         return np.concatenate([np.empty((0, self.dimension), np.float32), *rows])
 
@@ -140,17 +123,17 @@ class Embedder(nn.Module):
             trained = {name: weight.detach().cpu() for name, weight in self.named_parameters() if weight.requires_grad}
             save_file(trained, str(folder / ADAPTER))
 
-    def finished(self) -> Checkpoint:
+    def finished(self) -> embedder.Embedder:
         """Return the model's parts as they are now, LoRA merged into a copy."""
         if not self.has_lora:
-            return Checkpoint(self.encoder, self.head, self.tokens)
+            return embedder.Embedder(self.encoder, self.head, self.tokens)
         merged = copy.deepcopy(self)
         layers = need("peft.tuners.tuners_utils", "training with LoRA").BaseTunerLayer
         for name, module in list(merged.named_modules()):
             if isinstance(module, layers):
                 module.merge()
                 merged.set_submodule(name, module.get_base_layer())
-        return Checkpoint(merged.encoder, merged.head, self.tokens)
+        return embedder.Embedder(merged.encoder, merged.head, self.tokens)
 
     def restore(self, folder: Path) -> None:
         """Load the weights that `save` wrote.
@@ -165,7 +148,7 @@ class Embedder(nn.Module):
                 raise CheckpointError(f"{folder / ADAPTER} is missing; this training was not with LoRA")
             self._load(load_file(folder / ADAPTER), folder / ADAPTER)
             return
-        self._load(state_of(checkpoint.read(folder)), folder)
+        self._load(state_of(read(folder)), folder)
 
     def _load(self, state: dict[str, Tensor], source: Path) -> None:
         weights = dict(self.named_parameters())
@@ -186,7 +169,7 @@ class Embedder(nn.Module):
         return trained, sum(math.prod(weight.shape) for weight in self.parameters())
 
 
-def state_of(parts: Checkpoint) -> dict[str, Tensor]:
+def state_of(model: embedder.Embedder) -> dict[str, Tensor]:
     """Return the weights of a model under the names that they have in an `Embedder`."""
-    state = {f"encoder.{name}": value for name, value in parts.encoder.state_dict().items()}
-    return state | {f"head.{name}": value for name, value in parts.head.state_dict().items()}
+    state = {f"encoder.{name}": value for name, value in model.encoder.state_dict().items()}
+    return state | {f"head.{name}": value for name, value in model.head.state_dict().items()}

@@ -127,7 +127,7 @@ class Reading:
             name = self.columns.get(name, name)
             if value is None:
                 continue
-            if name in _NEGATIVES or name.rpartition("_")[0] in _NEGATIVES and name.rpartition("_")[2].isdigit():
+            if name in _NEGATIVES or (name.rpartition("_")[0] in _NEGATIVES and name.rpartition("_")[2].isdigit()):
                 # csv files have empty cells where a record has fewer negatives than others
                 negatives += [value] if value not in ("", []) else []
                 continue

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from dataclasses import fields
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import Trainer, TrainingArguments, get_scheduler
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.extras import need
-
-if TYPE_CHECKING:
-    from instructor_embedding.training.settings import TrainerSettings
 
 _BATCHES = "batches are formed from tasks here; see --batches, --mixing and --per_device_train_batch_size"
 _EVALUATION = "dev sets are encoded as the finished model will encode them; see --dev_files"
@@ -87,7 +83,7 @@ def refuse_useless(args: TrainingArguments) -> None:
             raise InputError(f"--{one.name} has no use in this training: {REASONS[one.name]}")
 
 
-def checked_optimizer(args: TrainerSettings) -> None:
+def checked_optimizer(args: TrainingArguments) -> None:
     """Make the optimizer and the schedule once on a single weight, and look for the loggers.
 
     Raises
@@ -109,7 +105,7 @@ def checked_optimizer(args: TrainerSettings) -> None:
         kind, options = Trainer.get_optimizer_cls_and_kwargs(args, module)  # type: ignore[arg-type]
         options = {name: value for name, value in options.items() if name not in ("params", "model", "optimizer_dict")}
         optimizer: Any = kind([weight], **options)
-    except Exception as error:  # noqa: BLE001 - optimizers come from a dozen libraries, each with errors of its own
+    except Exception as error:
         raise InputError(f"--optim {_value(args.optim)} cannot be used here: {_line(error)}") from None
     try:
         steps = max(args.max_steps, 10)
@@ -120,7 +116,7 @@ def checked_optimizer(args: TrainerSettings) -> None:
             num_training_steps=steps,
             scheduler_specific_kwargs=dict(args.lr_scheduler_kwargs or {}),  # type: ignore[arg-type]
         )
-    except Exception as error:  # noqa: BLE001 - a schedule's missing option is a TypeError or a ValueError of its own
+    except Exception as error:
         raise InputError(
             f"--lr_scheduler_type {_value(args.lr_scheduler_type)} cannot be used so: {_line(error)}; "
             "its options go to --lr_scheduler_kwargs as JSON"

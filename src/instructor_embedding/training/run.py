@@ -12,17 +12,17 @@ from pathlib import Path
 from transformers.utils import logging
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.model import checkpoint, hub
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.layout import write
-from instructor_embedding.model.quantized import plain
-from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
+from instructor_embedding.model import embedder, hub
+from instructor_embedding.model.folder.read import read
+from instructor_embedding.model.folder.write import write
+from instructor_embedding.model.lowbit_layers import plain
+from instructor_embedding.model.scratch import random_embedder
 from instructor_embedding.training import teacher as teachers
 from instructor_embedding.training.arguments import parse
 from instructor_embedding.training.average import average
 from instructor_embedding.training.card import Facts, card, task_rows, task_table
 from instructor_embedding.training.data import TrainingData, read_data, reading_of
-from instructor_embedding.training.dev import DevSet, read_dev
+from instructor_embedding.training.dev import DevSet, held_back, read_dev
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.history import History, read_history
 from instructor_embedding.training.interrupt import Interrupt
@@ -36,6 +36,7 @@ from instructor_embedding.training.resume import (
 )
 from instructor_embedding.training.settings import Settings
 from instructor_embedding.training.teacher import Teacher
+from instructor_embedding.training.tokenizer import train_tokenizer
 from instructor_embedding.training.trainer import InstructorTrainer, epoch_batches
 
 
@@ -66,6 +67,7 @@ def train(arguments: Sequence[str]) -> Path:
     dev = read_dev(
         evaluation.dev_files, evaluation.dev_instruction, evaluation.max_eval_samples, reading_of(settings.data)
     )
+    dev += held_back(data.held_back())
     _check_metric(settings, dev)
     epoch_batches(settings, data)  # refuses what cannot form batches, before anything is written
     identity = identity_of(settings, data)
@@ -105,8 +107,12 @@ def _finish(trainer: InstructorTrainer, data: TrainingData, output: Path) -> Non
         folders = checkpoints(output)[-count:]
         if len(folders) < count:
             raise InputError(f"average=last:{count} needs {count} checkpoints, and there are {len(folders)}; lower save_steps")
-        average(folders).save(output)
+        mean = average(folders)
+        mean.save(output)
         _say(f"the model is the mean of {', '.join(folder.name for folder in folders)}")
+        for dev in trainer.dev:
+            for name, value in dev.score(mean.encode).items():
+                _say(f"{dev.name}_{name}: {value:.4f} of the mean")
     else:
         trainer.save_model()
     if settings.trainer.should_save:
@@ -114,7 +120,21 @@ def _finish(trainer: InstructorTrainer, data: TrainingData, output: Path) -> Non
         text = card(output.resolve().name, trainer.embedder.dimension, facts, read_history(output))
         (output / "README.md").write_text(text, encoding="utf-8")
         (output / "training.json").write_text(json.dumps(facts.settings, indent=2) + "\n", encoding="utf-8")
+        for line in _progress(trainer, output):
+            _say(line)
         _say(f"{trainer.state.global_step} steps done; the model is in {output}")
+
+
+def _progress(trainer: InstructorTrainer, output: Path) -> list[str]:
+    """Return a line for each score: before training, and of the model that was written, the best or the last one."""
+    scored = [line for line in read_history(output) if "eval_mean" in line]
+    if not scored or scored[0]["step"]:
+        return []
+    best = trainer.state.best_global_step if trainer.settings.trainer.load_best_model_at_end else None
+    chosen = next((line for line in scored if line["step"] == best), scored[-1])
+    names = [name for name in scored[0] if name.startswith("eval_") and name != "eval_mean" and name in chosen]
+    step = int(chosen["step"])
+    return [f"{name[5:]}: {scored[0][name]:.4f} before, {chosen[name]:.4f} after {step} steps" for name in names]
 
 
 def _already_done(trainer: InstructorTrainer, start: Path, output: Path) -> None:
@@ -174,11 +194,11 @@ def _model(settings: Settings, data: TrainingData, output: Path, start: Path | N
     """Return the model to train: that of the checkpoint, of the name, or an untrained one."""
     chosen = settings.model
     if start is not None and not chosen.lora_rank:
-        parts = checkpoint.read(start)
+        parts = read(start)
     elif chosen.init:
         parts = _scratch(settings, data, output)
     else:
-        parts = checkpoint.read(
+        parts = read(
             hub.resolve(
                 str(chosen.model_name_or_path),
                 cache_folder=settings.data.cache_dir,
@@ -187,7 +207,7 @@ def _model(settings: Settings, data: TrainingData, output: Path, start: Path | N
             )
         )
     parts.tokens.max_length = chosen.max_source_length
-    model = Embedder(Checkpoint(plain(parts.encoder), plain(parts.head), parts.tokens))
+    model = Embedder(embedder.Embedder(plain(parts.encoder), plain(parts.head), parts.tokens))
     _check_dimensions(settings, model.dimension)
     if chosen.dropout is not None:
         model.set_dropout(chosen.dropout)
@@ -216,7 +236,7 @@ def _check_metric(settings: Settings, dev: Sequence[DevSet]) -> None:
         raise InputError(f"metric_for_best_model={metric!r} is unknown; known: mean, or a score of {', '.join(names)}")
 
 
-def _scratch(settings: Settings, data: TrainingData, output: Path) -> Checkpoint:
+def _scratch(settings: Settings, data: TrainingData, output: Path) -> embedder.Embedder:
     """Return the untrained model of ``--init``, which the first process writes to ``output/init``."""
     folder, chosen, args = output / "init", settings.model, settings.trainer
     with _first_process(settings) as first:
@@ -224,8 +244,8 @@ def _scratch(settings: Settings, data: TrainingData, output: Path) -> Checkpoint
             step = max(1, 3 * len(data) // chosen.tokenizer_texts)
             texts = (pair.instruction + pair.text for pair in islice(data.pairs(), 0, None, step))
             tokenizer = train_tokenizer(texts, chosen.vocab_size, uncased=chosen.uncased)
-            write(random_checkpoint(str(chosen.init), tokenizer, seed=args.seed), folder)
-        return checkpoint.read(folder)
+            write(random_embedder(str(chosen.init), tokenizer, seed=args.seed), folder)
+        return read(folder)
 
 
 def _teacher(settings: Settings, data: TrainingData, output: Path) -> Teacher | None:

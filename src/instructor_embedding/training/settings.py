@@ -7,6 +7,7 @@ groups. Each group checks its own values; `Settings` checks what concerns two of
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
@@ -88,6 +89,7 @@ class DataSettings:
     text_file: str | None = _flag(None, "Texts for distillation alone, one per line or as records.")
     text_instruction: str = _flag("", "Instruction of the texts that have none.")
     max_examples: int | None = _flag(None, "Train on at most this many records, the same share of each task.")
+    hold_back: int = _flag(0, "Do not train on so many records; score them before, during and after training.")
     negatives: int = _flag(1, "Hard negatives per query and step, drawn anew in each epoch where a record has more.")
     batches: str = _flag("shuffled", f"How records become batches: {' or '.join(ORDERS)}.")
     mixing: str = _flag("size", f"Share of each task: {', '.join(MIXINGS)}.")
@@ -101,6 +103,8 @@ class DataSettings:
         choose("batches", self.batches, ORDERS)
         choose("mixing", self.mixing, MIXINGS)
         _at_least(1, max_examples=self.max_examples, negatives=self.negatives)
+        if self.hold_back < 0 or self.hold_back == 1:
+            raise InputError(f"hold_back must be 0 or at least 2, got {self.hold_back}")
         if not self.mixing_temperature > 0:
             raise InputError(f"mixing_temperature must be above 0, got {self.mixing_temperature}")
         if bool(self.task_weights) != (self.mixing == "weights"):
@@ -204,6 +208,8 @@ class TrainerSettings(TrainingArguments):
             self.use_cpu = True
         if self.ddp_find_unused_parameters is None:
             self.ddp_find_unused_parameters = False
+        if self.disable_tqdm is None:
+            self.disable_tqdm = not sys.stderr.isatty()  # no progress bar in files and pipes
         self.include_num_input_tokens_seen = "no"  # the trainer counts, whatever the model's inputs are called
         self.logging_nan_inf_filter = False  # a loss that is not finite stops the run
         super().__post_init__()  # type: ignore[no-untyped-call]
@@ -283,7 +289,10 @@ class Settings(NamedTuple):
         """
         if self.data.text_file and not self.distillation.requested:
             raise InputError("text_file holds texts without partners, which only a teacher can teach; pass teacher")
-        if self.evaluation.dev_files:
+        if self.data.text_file and self.data.hold_back:
+            raise InputError("hold_back scores records of train_file; texts of text_file have nothing to score")
+        if self.evaluation.dev_files or self.data.hold_back:
+            self.trainer.eval_on_start = self.trainer.eval_on_start or bool(self.data.hold_back)
             self.trainer.evaluate_by_default()
         else:
             self.trainer.refuse_evaluation()

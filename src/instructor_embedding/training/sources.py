@@ -186,7 +186,7 @@ def _from_hub(name: str, cache_dir: str | None, token: str | bool | None) -> lis
             f"train_file: there is no file {name}, and the hub has no dataset of that name (or it is private: pass "
             "--hub_token)"
         ) from None
-    except Exception as error:  # noqa: BLE001 - what the transport below the hub's library raises is not promised
+    except Exception as error:
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ModelNotFoundError(f"train_file: there is no file {name}, and the hub cannot be reached ({line})") from None
 

@@ -91,6 +91,7 @@ def load(folder: str | os.PathLike[str], name: str, split: str | None = None) ->
     metadata.dataset = {"path": f"local/{name}", "revision": fingerprint.of_files(data_files(home))}
     task.metadata = metadata
     task.hf_subsets = ["default"]
+    task.folder_tasks = known  # names that a table of instructions may have keys for
     if retrieval:
         task.dataset = {"default": {split: folder_retrieval.read(home, split) for split in splits}}
         folder_retrieval.score_changes(task, home)
@@ -99,6 +100,9 @@ def load(folder: str | os.PathLike[str], name: str, split: str | None = None) ->
     else:
         train = getattr(task, "train_split", None)
         task.dataset = _splits(task, home, [*splits, train] if train else splits)
+        if metadata.type == "Summarization" and not hasattr(task, "min_score"):
+            judgments = [value for split in splits for values in task.dataset[split]["relevance"] for value in values]
+            task.min_score, task.max_score = min(judgments), max(judgments)
     task.data_loaded = True
     return task
 

@@ -80,7 +80,7 @@ def evaluate(
 def verify(instructions: Instructions, tasks: Iterable[Any]) -> None:
     """Raise InputError where a table of instructions has a key that is neither a task of mteb nor a task type."""
     mteb = need("mteb", _PURPOSE)
-    names = [task.metadata.name for task in tasks]
+    names = [name for task in tasks for name in getattr(task, "folder_tasks", [task.metadata.name])]
     instructions.verify(names, lambda: {name for task in mteb.get_tasks() for name in _names(task.metadata)})
 
 
@@ -188,16 +188,20 @@ def _figures(subsets: list[dict[str, Any]]) -> dict[str, float]:
 
 def _repeats(subsets: list[dict[str, Any]], metric: str) -> list[float]:
     """Return the values of the repetitions that mteb takes the mean of, where it records them."""
-    values = [
-        [experiment.get(metric) for experiment in subset.get("scores_per_experiment", [])]
-        or [value for level in subset.get(f"{metric}s", {}).values() for value in level]
-        for subset in subsets
-    ]
-    if len({len(repeats) for repeats in values}) != 1 or not all(
-        isinstance(value, float) for repeats in values for value in repeats
-    ):
+    values = [_repetitions(subset, metric) for subset in subsets]
+    if len({len(repeats) for repeats in values}) != 1 or not values[0]:
         return []
-    return [round(float(value), 6) for value in np.mean(values, axis=0)] if values[0] else []
+    return [round(float(value), 6) for value in np.mean(values, axis=0)]
+
+
+def _repetitions(subset: dict[str, Any], metric: str) -> list[float]:
+    """Return a subset's repetitions: experiments of a classification, sets or samples of a clustering."""
+    experiments = subset.get("scores_per_experiment") or []
+    samples = subset.get(f"{metric}s") or []
+    if isinstance(samples, dict):  # by level of the labels
+        samples = [value for level in samples.values() for value in level]
+    values = [experiment.get(metric) for experiment in experiments] or list(samples)
+    return values if all(isinstance(value, float) for value in values) else []
 
 
 def judged(task: Any, split: str) -> int:

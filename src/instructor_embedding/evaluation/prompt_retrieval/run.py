@@ -118,7 +118,7 @@ def _answers(
         mend(file)
         known = {row["item"]: row["prediction"] for _, row in read_records(file)}
     answers = []
-    for item, test in enumerate(tqdm(tests, desc=task.name, disable=not progress, leave=False)):
+    for item, test in enumerate(tqdm(tests, desc=task.name, disable=None if progress else True, leave=False)):
         if item not in known:
             prompt = prompt_of(task, [pool[index] for index in shown[item]], test, head)
             known[item] = _answer(task, prompt, test, language_model)

@@ -11,7 +11,7 @@ from typing import Any
 from instructor_embedding.evaluation.following import matrix as following
 from instructor_embedding.evaluation.following import picture
 from instructor_embedding.evaluation.report.runs import Run
-from instructor_embedding.evaluation.report.sections import speed_of
+from instructor_embedding.evaluation.report.sections import speed_of, with_own_tasks
 from instructor_embedding.extras import need
 
 _MOST = 12  # runs that a bar chart stays readable with
@@ -25,7 +25,7 @@ def draw(runs: Sequence[Run], folder: str | os.PathLike[str]) -> list[Path]:
     need("matplotlib", "pictures of a report").use("Agg")
     plots = need("matplotlib.pyplot", "pictures of a report")
     files = []
-    scored = [run for run in runs if run.entries]
+    scored = [run for run in with_own_tasks(runs) if run.entries]
     if scored and len(scored) <= _MOST:
         files.append(_scores(plots, scored, home / "scores.png"))
     if sum(speed_of(run) is not None for run in scored) > 0:
@@ -55,7 +55,7 @@ def _scores(plots: Any, runs: Sequence[Run], path: Path) -> Path:
             error_kw={"elinewidth": 0.8, "ecolor": "#333333"},
         )
     axis.set_yticks(range(len(tasks)), tasks, fontsize=8)
-    axis.invert_yaxis()
+    axis.set_ylim(len(tasks) - 0.4, -0.6)
     axis.set_xlabel("score, percent")
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)
     axis.set_axisbelow(True)

@@ -64,7 +64,7 @@ def sections(runs: Sequence[Run], reference: Run | None = None, *, complete: boo
 
 
 def with_own_tasks(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs, the published ones with the tasks that a run of one's own has; unchanged if all are published."""
+    """Return the runs, the published ones with the tasks of the measured runs alone; unchanged if all are published."""
     own = {task for run in runs if not run.published for task in run.entries}
     return [
         replace(run, entries={task: entry for task, entry in run.entries.items() if task in own})

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from instructor_embedding.instruction import Pair
 from instructor_embedding.serving import reply, texts
 from instructor_embedding.serving.exchange import Exchange, Operation
-from instructor_embedding.serving.refusal import Refusal
+from instructor_embedding.serving.refusal import RefusedError
 from instructor_embedding.serving.schema import Token, TokenizeRequest
 from instructor_embedding.serving.service import Served
 
@@ -22,7 +22,7 @@ async def tokenize(exchange: Exchange) -> Response:
     inputs = exchange.texts(model, asked.inputs, named)
     pairs = [item for item in inputs.inputs if isinstance(item, Pair)]
     if sum(len(pair.instruction) + len(pair.text) for pair in pairs) > LONGEST:
-        raise Refusal(413, f"at most {LONGEST} characters are tokenized in a request; send several")
+        raise RefusedError(413, f"at most {LONGEST} characters are tokenized in a request; send several")
     rows = [_tokens(model, pair, asked.add_special_tokens is not False) for pair in pairs]
     return reply.encoded(rows, {"x-instruction": inputs.source})
 
