@@ -32,7 +32,9 @@ def rows(folder: Path, depth: int) -> list[str]:
             continue
         if path.is_dir() and any(path.rglob("*.py")) or path.name == "native":
             init = path / "__init__.py"
-            lines.append(f"{'  ' * depth}{path.name + '/':{40 - 2 * depth}}{caption(init) if init.exists() else ''}".rstrip())
+            lines.append(
+                f"{'  ' * depth}{path.name + '/':{40 - 2 * depth}}{caption(init) if init.exists() else ''}".rstrip()
+            )
             lines += rows(path, depth + 1)
         elif path.suffix in (".py", ".c", ".h") and path.name != "__init__.py":
             lines.append(f"{'  ' * depth}{path.name:{40 - 2 * depth}}{caption(path)}".rstrip())

@@ -174,7 +174,7 @@ def _unsupported(precision: str) -> InputError | MissingExtraError:
     if not kernels:
         return MissingExtraError(
             "encoding without torch needs the compiled engine, which this installation does not have; install a wheel "
-            'of this platform, or a C compiler and then the package again, or: pip install "instructor-embedding[torch]" '
+            'of this platform, or a C compiler and then the package again, or: pip install "instructor-embed[torch]" '
             "and use INSTRUCTOR"
         )
     known = ", ".join(dict.fromkeys(kind for kinds in kernels.values() for kind in kinds))
