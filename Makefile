@@ -51,9 +51,11 @@ pages: $(VENV)/ready
 
 # the documentation site, in build/site
 docs: pages $(VENV)/docs-ready
+	$(BIN)/python docs/make_site.py
 	$(BIN)/zensical build --strict --clean
 
 docs-serve: $(VENV)/docs-ready
+	$(BIN)/python docs/make_site.py
 	$(BIN)/zensical serve
 
 dist: $(VENV)/ready
