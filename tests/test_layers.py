@@ -13,6 +13,7 @@ FLOORS = {
     "bulk": 4,
     "index": 4,
     "integrations": 4,
+    "haystack_integrations": 5,
     "InstructorEmbedding": 4,
     "medi": 3,
     "training": 3,
