@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Search texts by meaning.", rich_markup_mode=None)
 
 Location = Annotated[
-    str, typer.Argument(metavar="INDEX", help="Folder, postgresql://HOST/DATABASE#NAME or http://HOST:6333/NAME.")
+    str, typer.Argument(metavar="INDEX", help="Folder, or postgresql://HOST/DATABASE#NAME.")
 ]
 File = Annotated[
     str,
@@ -57,7 +57,7 @@ def build(
     model: options.Model = options.DEFAULT,
     instruction: DocumentInstruction = None,
     query_instruction: QueryInstruction = None,
-    store: Annotated[str | None, typer.Option(help="Of a folder: lancedb (default), parquet or qdrant.")] = None,
+    store: Annotated[str | None, typer.Option(help="Of a folder: lancedb (default) or parquet.")] = None,
     field: Field = None,
     text_column: TextColumn = "text",
     id_column: Id = None,
