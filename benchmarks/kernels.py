@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
-from instructor_embedding.engine import native_library
 from instructor_embedding.engine.native_cpu import NativeCPU
 from instructor_embedding.engine.torch_cpu import TorchCPU
+
+from instructor_embedding.engine import native_library
 from instructor_embedding.model.packed import Packed
 from instructor_embedding.model.pooling import Head
 from instructor_embedding.model.t5 import T5Config, T5Encoder

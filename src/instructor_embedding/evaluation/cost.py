@@ -42,7 +42,7 @@ class Clock:
         return {
             "metrics": {name: round(value, 6) for name, value in metrics.items()},
             "seconds": round(time.perf_counter() - self._start, 1),
-            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "cost": {
                 "texts_encoded": texts,
                 "texts_per_second": round(texts / seconds, 1) if texts and seconds else None,

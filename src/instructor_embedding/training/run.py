@@ -164,7 +164,9 @@ def _check_average(trainer: InstructorTrainer) -> None:
     )
     saved = 0 if args.save_strategy == "no" else math.ceil(total / every)
     if saved < count:
-        raise InputError(f"average=last:{count} needs {count} checkpoints, and {total} steps give {saved}; lower save_steps")
+        raise InputError(
+            f"average=last:{count} needs {count} checkpoints, and {total} steps give {saved}; lower save_steps"
+        )
 
 
 def _announce(trainer: InstructorTrainer, data: TrainingData, start: Path | None) -> None:
