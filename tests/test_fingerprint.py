@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from instructor_embedding import CheckpointError
+from instructor_embedding import INSTRUCTOR, CheckpointError
 from instructor_embedding.fingerprint import of_files, of_model, of_texts
 
 
@@ -29,17 +29,27 @@ def test_a_folder(folders, tmp_path):
     assert of_model(folders["gated"]) != mark
 
 
+def test_a_module_has_the_fingerprint_of_its_folder(folders, tmp_path):
+    folder = shutil.copytree(folders["gated"], tmp_path / "model")
+    live = INSTRUCTOR(folder, device="cpu")
+    assert of_model(live) == of_model(folder)
+    assert of_model(INSTRUCTOR()).startswith("folder:")
+    assert of_model(INSTRUCTOR(folder, device="cpu", dtype="bfloat16")).startswith("weights:")
+    shutil.rmtree(folder)
+    assert of_model(live).startswith("weights:")
+
+
 def test_every_value_of_a_module_counts(model):
     mark = of_model(model)
-    assert mark.startswith("weights:")
+    assert mark.startswith("folder:")
     assert of_model(model) == mark
     for parameter in model.parameters():
         flat = parameter.data.reshape(-1)
-        place = len(flat) * 2 // 3
-        value = flat[place].item()
-        flat[place] += 1e-3
+        index = len(flat) * 2 // 3
+        value = flat[index].item()
+        flat[index] += 1e-3
         assert of_model(model) != mark
-        flat[place] = value
+        flat[index] = value
     assert of_model(model) == mark
     model.max_seq_length = 77
     assert of_model(model) != mark

@@ -174,7 +174,7 @@ def _unsupported(precision: str) -> InputError | MissingExtraError:
         return MissingExtraError(
             "encoding without torch needs the compiled engine, which this installation does not have; install a wheel "
             "of this platform, or a C compiler and then the package again, or use INSTRUCTOR after: "
-            'pip install "instructor-embedding[torch]"'
+            'pip install "instructor-embed[torch]"'
         )
     known = ", ".join(dict.fromkeys(kind for kinds in kernels.values() for kind in kinds))
     return InputError(f"precision={precision!r} is not supported by this CPU and model; this CPU computes in: {known}")

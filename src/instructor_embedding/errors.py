@@ -7,6 +7,7 @@
     │   └── TruncationError                truncate="error" and a text is too long
     ├── CheckpointError (OSError)          a model's files are missing, broken or of another kind
     │   └── ModelNotFoundError             no such folder, or no such model on the hub
+    ├── OutputError (OSError)              the system refuses to write a file: the disk is full, ...
     ├── VectorError (ArithmeticError)      a model computed a vector that is zero, infinite or not a number
     ├── DivergenceError (ArithmeticError)  a training's loss, weights or vectors are not finite any more
     ├── QualityError                       a quantized model loses more than it may
@@ -52,6 +53,14 @@ class CheckpointError(InstructorError, OSError):
 
 class ModelNotFoundError(CheckpointError):
     """No such folder here and no such model on the hub (or the hub cannot be reached)."""
+
+
+class OutputError(InstructorError, OSError):
+    """A file or a stream cannot be written although the request is allowed: the disk is full, the device refuses."""
+
+    def __str__(self) -> str:
+        """Return the message; OSError would print its arguments as a tuple."""
+        return str(self.args[0]) if self.args else ""
 
 
 class VectorError(InstructorError, ArithmeticError):

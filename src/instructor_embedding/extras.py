@@ -13,6 +13,9 @@ EXTRA_OF = {
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "openvino": "openvino",
+    "lancedb": "index",
+    "pgvector": "postgres",
+    "psycopg": "postgres",
     "pyarrow": "parquet",
     "accelerate": "train",
     "peft": "train",
@@ -62,5 +65,5 @@ def need(library: str, purpose: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != root:
             raise
         extra = EXTRA_OF.get(root)
-        package = f'"instructor-embedding[{extra}]"' if extra else root
+        package = f'"instructor-embed[{extra}]"' if extra else root
         raise MissingExtraError(f"{purpose} needs the library {root}; install it with: pip install {package}") from None

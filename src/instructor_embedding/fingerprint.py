@@ -69,7 +69,8 @@ def of_model(model: Any) -> str:
     Returns
     -------
     str
-        ``"folder:..."``: every byte of weights, configuration and tokenizer. ``"weights:..."``: every byte of a
+        ``"folder:..."``: every byte of weights, configuration and tokenizer; also of a module that is unchanged since
+        it was loaded from the folder that its attribute ``folder`` names. ``"weights:..."``: every byte of another
         module's state; a module in another dtype is another model. ``"vectors:..."``: three vectors rounded to three
         decimals, for objects whose weights cannot be read.
 
@@ -80,14 +81,35 @@ def of_model(model: Any) -> str:
     """
     if isinstance(model, (str, os.PathLike)):
         return _of_folder(Path(model))
-    digest = hashlib.sha256()
     try:
-        for chunk in _state(model):
-            digest.update(chunk)
+        digest = _of_state(model)
     except _UnreadableError:
         vectors = np.round(np.asarray(model.encode(PROBES), np.float32), 3) + 0.0
         return f"vectors:{hashlib.sha256(vectors.tobytes()).hexdigest()[:_DIGITS]}"
-    return f"weights:{digest.hexdigest()[:_DIGITS]}"
+    return _of_source(model, digest) or f"weights:{digest[:_DIGITS]}"
+
+
+def _of_source(model: Any, digest: str) -> str:
+    """Return the fingerprint of the folder that a module was loaded from, or "" if its state is not the folder's.
+
+    The folder is loaded again for the comparison: weights are memory-mapped, and a change of any value, setting or
+    token since then is seen.
+    """
+    folder = getattr(model, "folder", None)
+    if not isinstance(folder, (str, os.PathLike)) or not Path(folder).is_dir():
+        return ""
+    try:
+        same = _of_state(type(model)(folder, device="cpu")) == digest
+        return _of_folder(Path(folder)) if same else ""
+    except (CheckpointError, TypeError):
+        return ""
+
+
+def _of_state(model: Any) -> str:
+    digest = hashlib.sha256()
+    for chunk in _state(model):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _of_folder(folder: Path) -> str:

@@ -28,7 +28,7 @@ from instructor_embedding.model.device import device_of, dtype_of
 from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.folder.read import read
 from instructor_embedding.model.folder.write import write
-from instructor_embedding.model.lowbit_layers import Quantized, plain
+from instructor_embedding.model.lowbit_layers import Quantized, without_quantization
 from instructor_embedding.model.packed import Float32, Int32
 from instructor_embedding.model.pooling import pooling_mask
 
@@ -119,6 +119,7 @@ class INSTRUCTOR(Embedder):
         embedder = read(folder)
         super().__init__(embedder.encoder, embedder.head, embedder.tokens)
         self.runtime = runtime
+        self.folder = folder
         self.default_instruction: str | Instruction | None = None
         self.to(device=target, dtype=kind)
 
@@ -336,7 +337,10 @@ class INSTRUCTOR(Embedder):
         """
         library = need("sentence_transformers", "as_sentence_transformer()")
         with tempfile.TemporaryDirectory() as scratch:
-            write(Embedder(plain(self.encoder), plain(self.head), self.tokens), Path(scratch))
+            write(
+                Embedder(without_quantization(self.encoder), without_quantization(self.head), self.tokens),
+                Path(scratch),
+            )
             return library.SentenceTransformer(scratch, device=str(self.device))
 
     @property

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instructor_embedding.errors import InputError, choose
+from instructor_embedding.errors import InputError, OutputError, choose
 from instructor_embedding.files.atomic import replacing
 from instructor_embedding.instruction import Pair
 from instructor_embedding.vectors import Float32
@@ -340,7 +340,7 @@ def _write_at(path: Path, position: int, rows: NDArray[Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+        raise OutputError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _size(path: Path) -> int:

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-WORDS = "bread cake soup plum rye train bus plane ship rain".split()
+WORDS = ["bread", "cake", "soup", "plum", "rye", "train", "bus", "plane", "ship", "rain"]
 TEXTS = "text,label,id\n" + "".join(f"a {word},{'food' if n < 5 else 'travel'},{n}\n" for n, word in enumerate(WORDS))
 SIDES = ("query", "pos", "neg")
 TRIPLES = "".join(
@@ -39,7 +39,10 @@ RUNS = {  # inputs that work, made from good content
     "gzip": lambda content: gzip.compress(content.encode()),
 }
 FAILS = {  # inputs that fail, with a part of the message
-    "latin-1": (lambda content: content.replace("plum", "pl\xfcm").replace("number", "n\xba").encode("latin-1"), "UTF-8"),
+    "latin-1": (
+        lambda content: content.replace("plum", "pl\xfcm").replace("number", "n\xba").encode("latin-1"),
+        "UTF-8",
+    ),
     "UTF-16 without a mark": (lambda content: content.encode("utf-16-le"), ""),
     "truncated gzip": (lambda content: gzip.compress(content.encode() * 50)[:-9], "truncated or corrupt"),
     "wrong column": (lambda content: content.replace("text", "txt").replace('"pos"', '"positif"').encode(), ""),
@@ -171,7 +174,9 @@ WRITERS = {
     "encode": ["encode", "INPUT", "-o", "OUTPUT"],
     "medi build": ["medi", "build", "INPUT", "-o", "OUTPUT", "--text-type", "title", "--text-type", "text"],
 }
-PAIRS = "".join(json.dumps({"query": f"title {n}", "positive": f"text of title {n}", "text": "x"}) + "\n" for n in range(8))
+PAIRS = "".join(
+    json.dumps({"query": f"title {n}", "positive": f"text of title {n}", "text": "x"}) + "\n" for n in range(8)
+)
 
 
 @pytest.fixture

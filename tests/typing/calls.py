@@ -1,11 +1,10 @@
 """Right and wrong calls of the public interface: mypy reads this file, nobody runs it. Wrong calls are marked."""
 
-from typing import Any
+from typing import Any, assert_type
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from typing_extensions import assert_type
 
 from instructor_embedding import INSTRUCTOR, Encoder, Pair
 

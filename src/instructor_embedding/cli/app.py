@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from instructor_embedding.cli import evaluate, export, instructions, medi
+from instructor_embedding.cli import evaluate, export, index, instructions, medi
 from instructor_embedding.cli.bench import bench
 from instructor_embedding.cli.doctor import doctor
 from instructor_embedding.cli.encode import encode
@@ -35,6 +35,7 @@ for verb in (encode, similarity, info, bench, quantize, merge, serve, doctor):
     app.command()(verb)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(export.app, name="export")
+app.add_typer(index.app, name="index")
 app.add_typer(instructions.app, name="instructions")
 app.add_typer(medi.app, name="medi")
 # the flags of `train` are those of transformers' TrainingArguments, which argparse reads

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from instructor_embedding.errors import InputError, InstructorError
+from instructor_embedding.errors import InputError, OutputError
 
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/(stdout|stderr)")
 _STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -42,7 +42,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
     ------
     InputError
         Nothing can be written there: the folder is missing, the path is a folder, permissions are lacking.
-    InstructorError
+    OutputError
         Writing failed: the disk is full, or the device rejects it.
     """
     name = os.fspath(path)
@@ -63,7 +63,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
             try:
                 os.replace(draft, target)
             except OSError as error:
-                raise InstructorError(f"cannot write {name}: {error.strerror}") from None
+                raise OutputError(f"cannot write {name}: {error.strerror}") from None
             _synchronized_folder(os.path.dirname(target))
         finally:
             with contextlib.suppress(OSError):
@@ -73,7 +73,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
 def check_target(path: str | os.PathLike[str]) -> None:
     """Raise InputError if a file cannot be written there; call it before long work.
 
-    Nothing is created. What only writing tells, such as a full disk, is not seen.
+    A temporary file is created in the folder and removed. What only writing tells, such as a full disk, is not seen.
     """
     name = os.fspath(path)
     if name == "-":
@@ -93,8 +93,8 @@ def check_target(path: str | os.PathLike[str]) -> None:
     folder = Path(os.path.realpath(name)).parent
     if not folder.is_dir():
         raise InputError(f"cannot write {name}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write {name}: {_why(folder)}")
+    if why := _why(folder):
+        raise InputError(f"cannot write {name}: {why}")
 
 
 def is_seekable(path: str | os.PathLike[str]) -> bool:
@@ -116,7 +116,7 @@ class _Output(io.FileIO):
 
         Raises
         ------
-        InstructorError
+        OutputError
             The disk is full, or the device rejects it; a reader that has gone stays a ``BrokenPipeError``.
         """
         try:
@@ -124,7 +124,7 @@ class _Output(io.FileIO):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise InstructorError(f"cannot write {self.label}: {error.strerror}") from None
+            raise OutputError(f"cannot write {self.label}: {error.strerror}") from None
 
 
 def _written_through(name: str) -> int | None:
@@ -199,7 +199,7 @@ def _synchronized(descriptor: int, name: str) -> None:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such call
-            raise InstructorError(f"cannot write {name}: {error.strerror}") from None
+            raise OutputError(f"cannot write {name}: {error.strerror}") from None
 
 
 def _synchronized_folder(folder: str) -> None:
@@ -232,12 +232,12 @@ def _stop(number: int, frame: Any) -> None:
     raise SystemExit(128 + number)
 
 
-def _why(folder: Path) -> str:
-    """Return why nothing can be created in a folder."""
+def _why(folder: Path) -> str | None:
+    """Return why nothing can be created in a folder, or None: permissions do not tell for root or in /proc."""
     try:
         draft = folder / f".{secrets.token_hex(8)}.tmp"
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         draft.unlink()
     except OSError as error:
         return str(error.strerror)
-    return "the folder is not writable"
+    return None

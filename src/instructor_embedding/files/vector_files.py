@@ -39,7 +39,7 @@ def check(path: str, format: str | None = None, keep: Sequence[str] = ()) -> str
     path : str
         ``-`` is stdout.
     format : str, optional
-        One of `FORMATS`; default: the ending's, of stdout jsonl.
+        One of `FORMATS`; default: the extension's, of stdout jsonl.
     keep : sequence of str
         Columns written beside instruction, text and vector.
 

@@ -20,7 +20,7 @@ from instructor_embedding.model.config import T5Config
 from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.folder.names import file_tensors
 from instructor_embedding.model.folder.tensors import SAFE, TORCH
-from instructor_embedding.model.lowbit_layers import stored
+from instructor_embedding.model.lowbit_layers import stored_tensors
 from instructor_embedding.model.pooling import Dense
 
 _MODULES = "modules.json"
@@ -80,7 +80,7 @@ def write(model: Embedder, folder: Path, layout: str = LAYOUTS[0]) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; pass a folder to save to")
     try:
-        state, dense = stored(model.encoder), [stored(layer) for layer in model.head.dense_layers()]
+        state, dense = stored_tensors(model.encoder), [stored_tensors(layer) for layer in model.head.dense_layers()]
     except ValueError as error:
         raise InputError(
             f"a layer of this model was replaced by a quantized one that no file can hold: {error}; "

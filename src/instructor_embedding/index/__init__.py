@@ -1,0 +1,1 @@
+"""Search: an index that knows which instruction and which model made its vectors."""

@@ -1,0 +1,1 @@
+"""Where rows and vectors are: one module per store, all with the interface of `store.Store`."""

@@ -1,0 +1,227 @@
+"""Shards of parquet, searched exactly or through their bits, with pyarrow and numpy alone.
+
+The folder is appended to, never changed: rows are not replaced or deleted. For the search the vectors are copied into
+``.vectors.npy``, which is memory-mapped; it is derived from the shards and made again when they change.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instructor_embedding import vectors as vector_math
+from instructor_embedding.errors import InputError, InstructorError
+from instructor_embedding.extras import need
+from instructor_embedding.files import manifest as manifests
+from instructor_embedding.files import shards
+from instructor_embedding.files.atomic import replacing
+from instructor_embedding.files.manifest import Manifest
+from instructor_embedding.files.shards import Batch
+from instructor_embedding.index.filters import Condition, to_arrow
+from instructor_embedding.index.store import Float32, Match
+
+_WAY_OUT = (
+    "build the index again with a store that changes rows: instructor-embed index build FILE -o NEW --store lancedb"
+)
+_CANDIDATES = 16  # rows per result that are rescored after the scan of bits
+_BLOCK = 2**14
+
+
+class ParquetStore:
+    """A folder of shards; see `files.shards`.
+
+    Parameters
+    ----------
+    location : str
+        The folder.
+    """
+
+    name = "parquet"
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self.folder = Path(location)
+        self._manifest: Manifest | None = None
+        self._known: dict[str, int] | None = None
+        self._vectors: dict[tuple[str, int], NDArray[np.float32]] = {}
+        self._bits: dict[tuple[str, int], NDArray[np.uint64]] = {}
+        self._columns: tuple[int, Any] = (-1, None)
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def read_manifest(self) -> Manifest | None:
+        """See `Store`."""
+        self._manifest = manifests.read(self.folder) if manifests.exists(self.folder) else None
+        return self._manifest
+
+    def create(self, manifest: Manifest) -> None:
+        """See `Store`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write_manifest(manifest)
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """See `Store`."""
+        manifests.write(self.folder, manifest)
+        self._manifest = manifest
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest that was last read or written."""
+        manifest = self._manifest or self.read_manifest()
+        if manifest is None:
+            raise InputError(f"{self.location} is not an index")
+        return manifest
+
+    def count(self) -> int:
+        """See `Store`."""
+        parquet = need("pyarrow.parquet", "an index")
+        return sum(parquet.read_metadata(self.folder / name).num_rows for name in self.manifest.shards)
+
+    def digests(self, ids: Sequence[str]) -> dict[str, int]:
+        """See `Store`; ids and digests are read into memory once."""
+        if self._known is None:
+            self._known = {}
+            for batch in shards.read(self.folder, self.manifest, ["id", "digest"]):
+                self._known.update(zip(batch.column("id").to_pylist(), batch.column("digest").to_pylist(), strict=True))
+        return {name: self._known[name] for name in ids if name in self._known}
+
+    def upsert(self, batch: Batch) -> None:
+        """See `Store`; ids that are stored are an error."""
+        if known := self.digests(batch.ids):
+            raise InputError(
+                f"the row {next(iter(known))!r} is stored with another text or payload, and shards of parquet are not "
+                f"changed; {_WAY_OUT}"
+            )
+        self._manifest = shards.append(self.folder, self.manifest, batch)
+        assert self._known is not None
+        self._known.update(zip(batch.ids, batch.digests.tolist(), strict=True))
+
+    def delete(self, ids: Sequence[str] | None, where: Condition | None) -> int:
+        """Raise InputError: shards are not changed."""
+        raise InputError(f"{self.location}: rows of parquet shards are not deleted; {_WAY_OUT}")
+
+    def add_field(self, manifest: Manifest, name: str) -> None:
+        """Raise InputError: shards are not changed."""
+        raise InputError(f"{self.location}: parquet shards get no further field; {_WAY_OUT}")
+
+    def without_vector(self, field: str, size: int) -> Iterator[tuple[list[str], list[str]]]:
+        """Yield nothing: every row has its vectors."""
+        return iter(())
+
+    def set_vectors(self, field: str, ids: Sequence[str], vectors: Float32) -> None:
+        """Raise InputError: shards are not changed."""
+        raise InputError(f"{self.location}: parquet shards get no further field; {_WAY_OUT}")
+
+    def nearest(self, field: str, query: Float32, k: int, where: Condition | None, approximate: bool) -> list[Match]:
+        """See `Store`; the approximate search compares bits and rescores the best rows."""
+        manifest = self.manifest
+        rows = self._mapped(manifest, field)
+        chosen = None if where is None else self._matching(manifest, where)
+        if approximate and chosen is None and len(rows) > k * _CANDIDATES:
+            chosen = self._near_bits(manifest, field, rows, query, k * _CANDIDATES)
+        if chosen is not None:
+            scores, index = vector_math.nearest(query[None], np.asarray(rows[chosen]), k)
+            index = chosen[index[0]]
+        else:
+            scores, best = vector_math.nearest(query[None], rows, k)
+            index = best[0]
+        return self._matches(manifest, index, scores[0])
+
+    def full_text(self, query: str, k: int, where: Condition | None) -> list[Match]:
+        """Raise InputError: there is no index of words."""
+        raise InputError(f"{self.location}: parquet shards have no full text index; {_WAY_OUT}")
+
+    def optimize(self, approximate: bool) -> None:
+        """Write the memory-mapped copy of the vectors."""
+        for field in self.manifest.fields:
+            self._mapped(self.manifest, field)
+
+    @property
+    def has_approximate(self) -> bool:
+        """True: the bits of the vectors are the approximate index."""
+        return True
+
+    def close(self) -> None:
+        """Drop the maps."""
+        self._vectors.clear()
+        self._bits.clear()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+
+    def _mapped(self, manifest: Manifest, field: str) -> NDArray[np.float32]:
+        """Return all vectors of a field, memory-mapped from a copy that is written if it is missing or old."""
+        key = (field, len(manifest.shards))
+        if key not in self._vectors:
+            name = f".{field}.{key[1]}.npy"
+            path = self.folder / name
+            if not path.exists():
+                path = self._copied(manifest, field, name)
+            self._vectors = {other: rows for other, rows in self._vectors.items() if other[0] != field}
+            self._vectors[key] = np.load(path, mmap_mode="r")
+        return self._vectors[key]
+
+    def _copied(self, manifest: Manifest, field: str, name: str) -> Path:
+        """Write the vectors of a field as one file, here or, where nothing can be written, in a temporary folder."""
+        for old in self.folder.glob(f".{field}.*.npy"):
+            old.unlink(missing_ok=True)
+        try:
+            return self._copy(manifest, field, self.folder / name)
+        except InstructorError:
+            self._scratch = self._scratch or tempfile.TemporaryDirectory(prefix="instructor-embed-")
+            return self._copy(manifest, field, Path(self._scratch.name) / name)
+
+    def _copy(self, manifest: Manifest, field: str, path: Path) -> Path:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (self.count(), manifest.dimension)}
+        with replacing(path) as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for batch in shards.read(self.folder, manifest, [field]):
+                file.write(np.ascontiguousarray(shards.vectors_of(batch, field), "<f4").tobytes())
+        return path
+
+    def _near_bits(
+        self, manifest: Manifest, field: str, rows: NDArray[np.float32], query: Float32, size: int
+    ) -> NDArray[np.int64]:
+        """Return the rows whose signs agree most with the query's, in their order."""
+        key = (field, len(manifest.shards))
+        if key not in self._bits:
+            packed = [_signs(np.asarray(rows[at : at + _BLOCK])) for at in range(0, len(rows), _BLOCK)]
+            self._bits = {key: np.concatenate(packed)}
+        bits = self._bits[key]
+        near = np.empty(len(bits), np.uint16)
+        target = _signs(query[None])
+        for at in range(0, len(bits), _BLOCK):
+            near[at : at + _BLOCK] = np.bitwise_count(bits[at : at + _BLOCK] ^ target).sum(1, dtype=np.uint16)
+        return np.sort(np.argpartition(near, size)[:size]).astype(np.int64)
+
+    def _table(self, manifest: Manifest) -> Any:
+        """Return ids, texts and payload of all rows as a pyarrow table, read once."""
+        if self._columns[0] != len(manifest.shards):
+            arrow = need("pyarrow", "an index")
+            names = ["id", "text", *manifest.columns]
+            schema = arrow.schema([shards.arrow_schema(manifest).field(name) for name in names])
+            table = arrow.Table.from_batches(shards.read(self.folder, manifest, names), schema=schema)
+            self._columns = (len(manifest.shards), table)
+        return self._columns[1]
+
+    def _matching(self, manifest: Manifest, where: Condition) -> NDArray[np.int64]:
+        arrow = need("pyarrow", "filters")
+        table = self._table(manifest)
+        numbered = table.append_column("__row", arrow.array(np.arange(len(table))))
+        rows: NDArray[np.int64] = numbered.filter(to_arrow(where)).column("__row").to_numpy()
+        return rows
+
+    def _matches(self, manifest: Manifest, index: NDArray[np.int64], scores: Float32) -> list[Match]:
+        rows = self._table(manifest).take(index).to_pylist()
+        pairs = zip(rows, scores.tolist(), strict=True)
+        return [Match(row.pop("id"), score, row.pop("text"), row) for row, score in pairs]
+
+
+def _signs(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """Return the signs of vectors as words of 64 bits, (n, words)."""
+    packed = np.packbits(rows > 0, axis=1)
+    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
