@@ -106,7 +106,7 @@ def test_refusals(folders, monkeypatch):
     with pytest.raises(InputError, match="the first vectors have 48 dimensions, the second 3"):
         encoder.similarity(encoder.encode(PAIRS), np.ones((2, 3)))
     monkeypatch.setattr(native_library, "_available", lambda: ())
-    with pytest.raises(MissingExtraError, match=r'pip install "instructor-embedding\[torch\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "instructor-embed\[torch\]"'):
         Encoder(folders["relu"])
 
 
