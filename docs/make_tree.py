@@ -30,7 +30,7 @@ def rows(folder: Path, depth: int) -> list[str]:
     for path in sorted(folder.iterdir(), key=lambda path: (path.is_dir(), path.name)):
         if path.name in SKIPPED or path.name.startswith("."):
             continue
-        if path.is_dir() and any(path.rglob("*.py")) or path.name == "native":
+        if (path.is_dir() and any(path.rglob("*.py"))) or path.name == "native":
             init = path / "__init__.py"
             lines.append(
                 f"{'  ' * depth}{path.name + '/':{40 - 2 * depth}}{caption(init) if init.exists() else ''}".rstrip()

@@ -17,8 +17,6 @@ EXTRA_OF = {
     "pgvector": "postgres",
     "psycopg": "postgres",
     "pyarrow": "parquet",
-    "qdrant_client": "qdrant",
-    "qdrant_edge": "qdrant",
     "accelerate": "train",
     "peft": "train",
     "tomli": "train",

@@ -137,3 +137,24 @@ def test_precision_is_part_of_a_score(monkeypatch, capfd, folders, tasks):
     assert exact["value"] == named["value"]
     assert exact["config"]["size"]["parameters"] > 0
     assert exact["config"]["cost"]["texts_per_second"] > 0
+
+
+@pytest.mark.parametrize(("library", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_the_folder_of_an_export_is_scored(monkeypatch, capfd, folders, models, tasks, tmp_path, library, package):
+    pytest.importorskip("onnx")
+    pytest.importorskip(package)
+    from instructor_embedding import export
+
+    export(models["relu"], tmp_path / "export", library)
+    files = sorted(path.name for path in (tmp_path / "export").iterdir())
+    values = []
+    for folder in (folders["relu"], tmp_path / "export"):
+        arguments = ("-m", folder, "--data-dir", tasks, "-t", "STSBenchmark", "--device", "cpu", "--json")
+        line = json.loads(run_command(monkeypatch, capfd, "mteb", *arguments))
+        values.append(line["value"])
+    assert values[0] == pytest.approx(values[1], abs=0.01)
+    assert line["config"]["model"]["fingerprint"].startswith("export:sha256:")
+    assert line["config"]["size"]["bytes"] > 1000
+    assert sorted(path.name for path in (tmp_path / "export").iterdir()) == files
+    err = run_command(monkeypatch, capfd, "mteb", *arguments, "--precision", "int8", code=2)
+    assert "precision='int8' is unknown" in err

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("transformers")
 
 from instructor_embedding import CheckpointError, InputError
-from instructor_embedding.model import checkpoint
+from instructor_embedding.model.folder.read import read
 from instructor_embedding.training.average import average
 from instructor_embedding.training.embedder import Embedder, state_of
 from instructor_embedding.training.resume import checkpoints
@@ -17,7 +17,7 @@ from tests.training.test_resume import flags_of
 
 
 def weights(folder):
-    return {name: value.double().numpy() for name, value in state_of(checkpoint.read(folder)).items()}
+    return {name: value.double().numpy() for name, value in state_of(read(folder)).items()}
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def two(folders, tmp_path):
     """Two models of one shape and tokenizer."""
     import torch
 
-    other = Embedder(checkpoint.read(folders["relu"]))
+    other = Embedder(read(folders["relu"]))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for value in other.parameters():

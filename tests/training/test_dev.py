@@ -23,7 +23,9 @@ def test_scores_by_hand():
     text = {name: Pair("", name) for name in table}
     matches = DevSet("m", (Match(text["a"], (text["b"],), (text["c"],)), Match(text["c"], (text["z"],), (text["d"],))))
     assert matches.score(encode) == {"recall_at_1": 0.5, "accuracy": 0.5}
-    scored = DevSet("s", (Scored(text["a"], text["b"], 5), Scored(text["a"], text["z"], 3), Scored(text["a"], text["c"], 1)))
+    scored = DevSet(
+        "s", (Scored(text["a"], text["b"], 5), Scored(text["a"], text["z"], 3), Scored(text["a"], text["c"], 1))
+    )
     assert scored.score(encode) == pytest.approx({"spearman": 1.0})
     labelled = DevSet("l", tuple(Labelled(text[name], label) for name, label in zip("abcd", "xxyx", strict=True)))
     assert labelled.score(encode) == {"accuracy": 0.5}

@@ -94,7 +94,7 @@ def _report(message: str) -> None:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_where: object) -> None:
     """Show the package's own warnings, such as that of truncated texts, in one line; drop those of libraries."""
-    if issubclass(category, TruncationWarning) or category is UserWarning and "instructor" in str(message).lower():
+    if issubclass(category, TruncationWarning) or (category is UserWarning and "instructor" in str(message).lower()):
         _report(f"warning: {message}")
 
 

@@ -29,9 +29,7 @@ ModelOption = Annotated[
     str | None,
     typer.Option("-m", "--model", help=f"Hub id or folder of the model.  [default: {DEFAULT}]", show_default=False),
 ]
-RequiredModel = Annotated[
-    str | None, typer.Option("-m", "--model", help="Hub id or folder of the model.  [required]")
-]
+RequiredModel = Annotated[str | None, typer.Option("-m", "--model", help="Hub id or folder of the model.  [required]")]
 ModelArgument = Annotated[str | None, typer.Argument(metavar="[MODEL]", hidden=True)]
 Folder = Annotated[str | None, typer.Option("-o", "--output", help="Folder to write.  [required]")]
 ModelAndFolder = Annotated[list[str] | None, typer.Argument(metavar="[MODEL] [FOLDER]", hidden=True)]

@@ -76,7 +76,6 @@ def resolve(
 def upload(
     folder: Path,
     repo: str,
-    *,
     message: str,
     token: str | bool | None = None,
     private: bool | None = None,

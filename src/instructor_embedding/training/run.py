@@ -17,7 +17,7 @@ from instructor_embedding.errors import InputError
 from instructor_embedding.model import embedder, hub
 from instructor_embedding.model.folder.read import read
 from instructor_embedding.model.folder.write import write
-from instructor_embedding.model.lowbit_layers import plain
+from instructor_embedding.model.lowbit_layers import without_quantization
 from instructor_embedding.model.scratch import random_embedder
 from instructor_embedding.training import teacher as teachers
 from instructor_embedding.training.arguments import parse
@@ -164,7 +164,9 @@ def _check_average(trainer: InstructorTrainer) -> None:
     )
     saved = 0 if args.save_strategy == "no" else math.ceil(total / every)
     if saved < count:
-        raise InputError(f"average=last:{count} needs {count} checkpoints, and {total} steps give {saved}; lower save_steps")
+        raise InputError(
+            f"average=last:{count} needs {count} checkpoints, and {total} steps give {saved}; lower save_steps"
+        )
 
 
 def _announce(trainer: InstructorTrainer, data: TrainingData, start: Path | None) -> None:
@@ -222,7 +224,8 @@ def _model(settings: Settings, data: TrainingData, output: Path, start: Path | N
             )
         )
     parts.tokens.max_length = chosen.max_source_length
-    model = Embedder(embedder.Embedder(plain(parts.encoder), plain(parts.head), parts.tokens))
+    plain = without_quantization(parts.encoder), without_quantization(parts.head)
+    model = Embedder(embedder.Embedder(*plain, parts.tokens))
     _check_dimensions(settings, model.dimension)
     if chosen.dropout is not None:
         model.set_dropout(chosen.dropout)
