@@ -44,18 +44,18 @@ def scores(folder: Path, evaluation: Path) -> dict[str, float]:
     first, second = (
         model.encode([row[name] for row in sts], instruction=SENTENCE) for name in ("sentence1", "sentence2")
     )
-    parts = [rows(evaluation / "Banking77Classification" / f"{name}.jsonl.gz") for name in ("train", "test")]
-    seen, unseen = (model.encode([row["text"] for row in part], instruction=BANKING) for part in parts)
-    labels, wanted = (np.array([row["label"] for row in part]) for part in parts)
-    found = [
-        LogisticRegression(max_iter=100).fit(seen[few], labels[few]).score(unseen, wanted) for few in draws(labels)
+    splits = [rows(evaluation / "Banking77Classification" / f"{name}.jsonl.gz") for name in ("train", "test")]
+    seen, unseen = (model.encode([row["text"] for row in split], instruction=BANKING) for split in splits)
+    labels, expected = (np.array([row["label"] for row in split]) for split in splits)
+    accuracies = [
+        LogisticRegression(max_iter=100).fit(seen[few], labels[few]).score(unseen, expected) for few in draws(labels)
     ]
     correlation = spearmanr(np.einsum("nd,nd->n", first, second), [row["score"] for row in sts]).statistic
-    return {"sts-b": round(float(correlation), 4), "banking77": round(float(np.mean(found)), 4)}
+    return {"sts-b": round(float(correlation), 4), "banking77": round(float(np.mean(accuracies)), 4)}
 
 
 def draws(labels: np.ndarray) -> list[np.ndarray]:
-    """Ten draws of eight texts a label, as numbers of texts."""
+    """Ten draws of eight texts per label, as indices of texts."""
     random = np.random.default_rng(0)
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     return [np.concatenate([random.permutation(group)[:8] for group in groups]) for _ in range(10)]
@@ -82,13 +82,13 @@ def main() -> None:
     init = chosen.out / "model" / "init"  # with --static_epochs: the table that was fitted to the teacher
     untrained = random_embedder(chosen.init, Tokenizer.from_file(str(init / "tokenizer.json")))
     write(untrained, chosen.out / "random weights")
-    places = [chosen.out / "random weights", init]
-    places += sorted((chosen.out / "model").glob("checkpoint-*"), key=lambda place: int(place.name.partition("-")[2]))
+    folders = [chosen.out / "random weights", init]
+    folders += sorted((chosen.out / "model").glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
     print("| step | STS-B | Banking77 |\n|---|---|---|")
-    for place in places:
-        found = scores(place, chosen.evaluation)
-        step = place.name.removeprefix("checkpoint-").replace("init", "0")
-        print(f"| {step} | {found['sts-b']:.4f} | {found['banking77']:.4f} |", flush=True)
+    for folder in folders:
+        figures = scores(folder, chosen.evaluation)
+        step = folder.name.removeprefix("checkpoint-").replace("init", "0")
+        print(f"| {step} | {figures['sts-b']:.4f} | {figures['banking77']:.4f} |", flush=True)
 
 
 if __name__ == "__main__":
