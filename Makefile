@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages dist clean
+.PHONY: test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize dist clean
 
 test: check
 	$(BIN)/python -m pytest
@@ -51,9 +51,11 @@ pages: $(VENV)/ready
 
 # the documentation site, in build/site
 docs: pages $(VENV)/docs-ready
+	$(BIN)/python docs/make_site.py
 	$(BIN)/zensical build --strict --clean
 
 docs-serve: $(VENV)/docs-ready
+	$(BIN)/python docs/make_site.py
 	$(BIN)/zensical serve
 
 dist: $(VENV)/ready
@@ -61,6 +63,10 @@ dist: $(VENV)/ready
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
+
+# the compiled engine under the address, undefined behavior and thread sanitizers; what the compiler lacks is skipped
+sanitize: $(VENV)/ready
+	PYTHONPATH=. $(BIN)/python -m tests.native.sanitize
 
 # the install compiles the C sources; torch first, so that the pinned CPU build is used where an index has one
 $(VENV)/ready: pyproject.toml constraints.txt $(NATIVE)

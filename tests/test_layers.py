@@ -18,6 +18,7 @@ LAYERS = {
     "index": 4,
     "integrations": 4,
     "InstructorEmbedding": 7,
+    "haystack_integrations": 5,
     "medi": 3,
     "training": 3,
     "evaluation": 3,

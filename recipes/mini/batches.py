@@ -92,7 +92,7 @@ class Batches:
                 yield np.concatenate(bands[first : first + BANDS])
 
     def _split(self, rows: NDArray[np.int64], tokens: int) -> list[NDArray[np.int64]]:
-        """Split texts into consecutive groups of so many tokens."""
+        """Split texts into consecutive groups of about `tokens` tokens."""
         ends = np.cumsum(self.lengths[rows])
         return np.split(rows, np.searchsorted(ends, np.arange(tokens, ends[-1], tokens)))
 

@@ -2,8 +2,8 @@
 
     python -m recipes.mini.card TRIPLES.jsonl.manifest.json SCORES.jsonl MATRIX.json OUTPUT [--none NONE.jsonl]
 
-SCORES and NONE are what ``instructor-embed evaluate mteb --result_file`` writes, with the recipe's instructions and with
-none; MATRIX is what ``recipes.mini.matrix --json`` writes.
+SCORES and NONE are what ``instructor-embed evaluate mteb --result_file`` writes, with the recipe's instructions and
+without any; MATRIX is what ``recipes.mini.matrix --json`` writes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def obedience(matrix: Mapping[str, Any]) -> str:
     ]
     facts = matrix["criteria"]
     return table(rows) + (
-        f"\n\nThe own instruction is the best or tied with it in {facts['own instruction best or tied']:.0%} of the sets, "
+        f"\n\nThe own instruction is the best or tied in {facts['own instruction best or tied']:.0%} of the sets, "
         f"and better than none beyond twice the standard error for {len(facts['kinds better than none'])} kinds."
     )
 

@@ -23,7 +23,7 @@ def note(model: Path, step: int, losses: Losses) -> None:
 
 
 def noted(history: Path) -> list[Losses]:
-    """Return the lines of a history by step; the last one of a step that a resumed training repeated."""
+    """Return the lines of a history by step; the last line where a resumed training repeated a step."""
     lines = {line["step"]: line for _, line in read_records(history)}
     return [lines[step] for step in sorted(lines)]
 

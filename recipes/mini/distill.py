@@ -122,11 +122,11 @@ def losses(
         vectors = model.head.packed(states.float(), batch.packed)
     goals, mean = targets.states(batch.rows).to(device), targets.mean.to(device)
     tokens = (outputs - goals).square().mean() / (goals - mean).square().mean()
-    wanted = targets.vectors_of(batch.rows).to(device)
+    targets_of_texts = targets.vectors_of(batch.rows).to(device)
     none = torch.zeros((), device=device)
-    similarities = (vectors @ vectors.T - wanted @ wanted.T).square().mean() if similar else none
+    similarities = (vectors @ vectors.T - targets_of_texts @ targets_of_texts.T).square().mean() if similar else none
     by_layer = none if layers is None else layers.loss(batch)
-    return Losses(tokens, distance(vectors, wanted, "cosine"), by_layer, similarities)
+    return Losses(tokens, distance(vectors, targets_of_texts, "cosine"), by_layer, similarities)
 
 
 @torch.no_grad()

@@ -38,12 +38,12 @@ _UNSTATED = re.compile(r"none stated|public .* sites|per-repository|own terms|te
 
 def entries(data: Path) -> dict[str, dict[str, Any]]:
     """Return the entries of all catalogs by the file's path without endings."""
-    found = {}
+    catalog = {}
     for folder in ("train", "train_extra"):
         content = json.loads((data / folder / "SOURCES.json").read_text(encoding="utf-8"))
         for entry in (*content["pairs"], *content.get("super_ni", [])):
-            found[entry["file"].partition(".")[0]] = entry
-    return found
+            catalog[entry["file"].partition(".")[0]] = entry
+    return catalog
 
 
 def notice(names: list[str], catalog: dict[str, dict[str, Any]], licences: Path) -> str:
@@ -61,7 +61,8 @@ def notice(names: list[str], catalog: dict[str, dict[str, Any]], licences: Path)
     lines.append(_ATTRIBUTION.lstrip())
     if unstated:
         lines.append(
-            "The licence of the texts of these sources is not stated, or is that of another work (a repository, a\nprompt):"
+            "The licence of the texts of these sources is not stated, or is that of another work (a repository, a\n"
+            "prompt):"
             f" {', '.join(sorted(set(unstated)))}.\nThe next model is trained without them, except for tasks of "
             "super_ni that state an open licence of their own.\n"
         )

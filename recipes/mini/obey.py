@@ -290,8 +290,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     sets = [own.subset(held_back=False) for own in labeled_sets(arguments.data) if own.kind not in HELD_OUT]
-    parts = read(arguments.start)
-    model = Embedder(parts).train()
+    checkpoint = read(arguments.start)
+    model = Embedder(checkpoint).train()
     model.set_dropout(0)
     model.freeze(["embedding", "head"])
     texts = list(dict.fromkeys(text for own in sets for text in own.texts))
@@ -303,7 +303,7 @@ def main() -> None:
         sets, lambda rows: vectors[[index[row] for row in rows]], list(read_triples(arguments.triples)), names
     )
     targets = Targets.read(arguments.targets)
-    taught = Batches(targets, parts.tokens, instructions_of(arguments.triples), size=TOKENS)
+    taught = Batches(targets, checkpoint.tokens, instructions_of(arguments.triples), size=TOKENS)
     model.to(device_of(arguments.device))
     train(model, steps, arguments.steps, arguments.output, taught)
     write(model.to("cpu").finished(), arguments.output)

@@ -83,7 +83,7 @@ def negation(text: str) -> str:
 
 
 def numbers(text: str) -> str:
-    """Return with numbers or without numbers."""
+    """Return whether digits occur."""
     return "with numbers" if re.search(r"\d", text) else "without numbers"
 
 

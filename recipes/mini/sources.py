@@ -39,7 +39,7 @@ def configuration(data: Path, output: Path | None = None) -> Config:
         A folder is missing.
     """
     config = read_config(HERE / "medi.toml")
-    selections = tuple(replace(one, folder=data / one.folder.relative_to(HERE)) for one in config.sources)
+    selections = tuple(replace(own, folder=data / own.folder.relative_to(HERE)) for own in config.sources)
     against = tuple(data / folder.relative_to(HERE) for folder in config.against)
     for folder in (*(selection.folder for selection in selections), *against):
         if not folder.is_dir():

@@ -1,6 +1,6 @@
 """The teacher's targets, on disk: the vector of each text, and the states of a random third of its tokens.
 
-A vector is one target of 384 numbers per text; the states of its tokens are many, and cost the teacher nothing more. A
+A vector is a single target per text; the states of its tokens are many, and cost the teacher nothing more. A
 third of them is enough, since neighboring states say much the same, and 1.2 million texts then take about 4 GB. States
 are rounded to 8 bits.
 
@@ -27,9 +27,9 @@ from recipes.mini import tokenizer as tokenizers
 
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
 LONGEST = 100  # tokens of a text that are read, without special tokens
-SHARE = 3  # one of so many tokens has its state stored
+SHARE = 3  # every third token, drawn at random, has its state stored
 TOKENS = 6000  # of a batch of the teacher
-SAMPLE = 400  # texts that the scales of the rounding are computed from
+SAMPLE = 200  # texts that the scales of the rounding are computed from
 WIDEST = 5 / 127  # a rounding step, in standard deviations of a dimension
 BLOCK = 65_536
 
@@ -106,8 +106,8 @@ class Teacher:
 
 def mixed(device: torch.device) -> Any:
     """Return autocast to bfloat16 where the device computes in it, else a context without effect."""
-    able = device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=bool(able))
+    supported = device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=bool(supported))
 
 
 def device_of(name: str = "auto") -> torch.device:

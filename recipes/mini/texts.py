@@ -13,6 +13,7 @@ import argparse
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,22 +75,22 @@ def group_of(domain: str, text: str, kind: str) -> str:
     return "title" if kind == "title or name to text" and len(text) <= SHORT else "general"
 
 
-def candidates(data: Path) -> Iterator[Text]:
-    """Yield every unit of every source that may be used."""
+def candidates(data: Path, limit: int | None = None) -> Iterator[Text]:
+    """Yield the units of every source that may be used: of all its relations, or of the first `limit`."""
     for source in sources.used(data):
         if source.facts is None:
             continue
-        for relation in source.relations(lambda record: None):
+        for relation in islice(source.relations(lambda record: None), limit):
             for side, text in enumerate(relation[:3]):
                 kind = source.facts.kind if side == 0 else ""
                 for unit in units(text) if side == 0 or source.facts.kind != "label" else ():
                     yield Text(unit, source.name, group_of(source.facts.domain, unit, kind))
     for task in sources.tasks(data):
-        for text in task.inputs:
+        for text in task.inputs[:limit]:
             for unit in units(text):
                 yield Text(unit, task.name, group_of(f"{task.facts.domain} {task.name}", unit, ""))
     for name, texts in sources.corpus(data):
-        for text in texts:
+        for text in texts[:limit]:
             for unit in units(text):
                 yield Text(unit, name, group_of(name, unit, ""))
 
@@ -113,17 +114,17 @@ def selected(texts: list[Text], most: int, seed: int = 0) -> list[Text]:
 
 def quotas(sizes: np.ndarray, count: int) -> list[int]:
     """Return how many texts each source gives to a total of `count`, by the root of its size and at most all it has."""
-    given = np.zeros(len(sizes), np.int64)
-    while (left := count - int(given.sum())) > 0 and (given < sizes).any():
+    quota = np.zeros(len(sizes), np.int64)
+    while (left := count - int(quota.sum())) > 0 and (quota < sizes).any():
         # what full sources could not give is distributed again among the others
-        weights = np.where(given < sizes, np.sqrt(sizes), 0)
-        given = np.minimum(
-            sizes, given + np.maximum(1, (left * weights / weights.sum()).astype(np.int64)) * (weights > 0)
+        weights = np.where(quota < sizes, np.sqrt(sizes), 0)
+        quota = np.minimum(
+            sizes, quota + np.maximum(1, (left * weights / weights.sum()).astype(np.int64)) * (weights > 0)
         )
-    over = int(given.sum()) - count
-    for index in np.argsort(-given)[: max(0, over)]:
-        given[index] -= 1
-    return [int(number) for number in given]
+    over = int(quota.sum()) - count
+    for index in np.argsort(-quota)[: max(0, over)]:
+        quota[index] -= 1
+    return [int(number) for number in quota]
 
 
 def main() -> None:
@@ -132,8 +133,9 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--most", type=int, default=MOST)
+    parser.add_argument("--limit", type=int, help="relations of each source, for a rehearsal")
     arguments = parser.parse_args()
-    texts = list(candidates(arguments.data))
+    texts = list(candidates(arguments.data, arguments.limit))
     config = sources.configuration(arguments.data)
     owners = Texts.of(config.against).found_in(text.text for text in texts)
     clean = [text for text, owner in zip(texts, owners, strict=True) if not owner]

@@ -43,10 +43,10 @@ def synonyms(words: Iterable[str], train: Path, encode: Callable[[Sequence[str]]
     texts = list(dict.fromkeys([*own, *(text for row in others.values() for text in row)]))
     index = {text: row for row, text in enumerate(texts)}
     vectors = encode(texts)
-    found: dict[str, list[str]] = {}
+    checked: dict[str, list[str]] = {}
     for word in own:
         rows = [index[text] for text in others[word]]
         cosines = vectors[rows] @ vectors[index[word]] if rows else np.empty(0)
         order = np.argsort(-cosines)[:MOST]
-        found[word] = [word, *(others[word][column] for column in order if cosines[column] >= LEAST)]
-    return found
+        checked[word] = [word, *(others[word][column] for column in order if cosines[column] >= LEAST)]
+    return checked

@@ -117,6 +117,7 @@ class Encoder:
             vectors = arithmetic.unit(vectors)
         return vectors[0] if is_single(sentences) else vectors
 
+    @known_keywords
     def encode_stream(
         self,
         sentences: Iterable[Any],
@@ -130,6 +131,7 @@ class Encoder:
         pairs = iter_pairs(sentences, self._instruction(instruction))
         return pipeline.stream(pairs, self.tokens, self.backend, batch_size, truncate, window)
 
+    @known_keywords
     def count_tokens(self, sentences: Any, instruction: str | Instruction | None = None) -> Int32:
         """Count the tokens of each text, instruction and EOS token included, before truncation: int32 of shape (n,)."""
         return self.tokens.count(as_pairs(sentences, self._instruction(instruction)))
@@ -174,8 +176,8 @@ def _unsupported(precision: str) -> InputError | MissingExtraError:
     if not kernels:
         return MissingExtraError(
             "encoding without torch needs the compiled engine, which this installation does not have; install a wheel "
-            'of this platform, or a C compiler and then the package again, or: pip install "instructor-embedding[torch]" '
-            "and use INSTRUCTOR"
+            "of this platform, or a C compiler and then the package again, or use INSTRUCTOR after: "
+            'pip install "instructor-embed[torch]"'
         )
     known = ", ".join(dict.fromkeys(kind for kinds in kernels.values() for kind in kinds))
     return InputError(f"precision={precision!r} is not supported by this CPU and model; this CPU computes in: {known}")

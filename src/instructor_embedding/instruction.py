@@ -200,14 +200,15 @@ def _items(sentences: Any) -> Iterable[Any]:
 
 
 def _refuse_unnested(sentences: list[Any] | tuple[Any, ...]) -> None:
-    """Refuse ``["Represent ...:", text]``, which the original read as two texts without a word."""
-    if len(sentences) != 2 or not all(isinstance(part, str) for part in sentences):
+    """Refuse ``["Represent ...:", text]``, which the original silently read as two texts."""
+    if len(sentences) != 2 or not all(isinstance(item, str) for item in sentences):
         return
-    first, second = (part.strip().lower() for part in sentences)
+    first, second = (item.strip().lower() for item in sentences)
     if first.startswith("represent ") and first.endswith((":", ";")) and not second.startswith("represent "):
         raise InputError(
             f"sentences looks like one pair that is not in a list: {list(sentences)!r}; "
-            "write [[instruction, text]] for one pair, or pass instruction='' for two texts"
+            "write [[instruction, text]] for one pair, or pass instruction='' for two texts; "
+            "where another library calls encode, set model.default_instruction = '' first"
         )
 
 
@@ -241,6 +242,7 @@ def _text(value: Any, where: str) -> str:
         return str(value)
     if not isinstance(value, str):
         raise InputError(f"{where} is {_kind(value)}; it must be a string")
+    value = str.__str__(value)  # the characters themselves: a subclass may print otherwise
     if not value.isascii():
         try:
             value.encode()
@@ -249,7 +251,7 @@ def _text(value: Any, where: str) -> str:
                 f"{where} holds half of a surrogate pair at character {error.start}, which is no text; "
                 "repair it with text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')"
             ) from None
-    return str(value)
+    return value
 
 
 def _kind(value: Any) -> str:

@@ -80,9 +80,9 @@ def test_original_order_by_hand():
 
 @given(TASKS, st.integers(1, 5), st.integers(1, 3))
 def test_original_windows_on_ranks(tasks, size, world):
-    whole = [list(batch) for batch in original_windows(tasks, size * world)]
-    parts = [original_windows(tasks, size, rank=rank, world=world) for rank in range(world)]
-    assert [[number for part in parts for number in part[step]] for step in range(len(whole))] == whole
+    single = [list(batch) for batch in original_windows(tasks, size * world)]
+    shares = [original_windows(tasks, size, rank=rank, world=world) for rank in range(world)]
+    assert [[number for share in shares for number in share[step]] for step in range(len(single))] == single
 
 
 @pytest.mark.parametrize(

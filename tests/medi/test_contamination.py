@@ -49,10 +49,10 @@ def test_against_a_plain_search():
 
     def contains(text):
         words = text.split()
-        parts = {tuple(words[n : n + size]) for size in range(LEAST, GRAM + 1) for n in range(len(words) - size + 1)}
-        return bool(parts & (runs | short)) or text.replace(" ", "") in whole
+        passages = {tuple(words[n : n + size]) for size in range(LEAST, GRAM + 1) for n in range(len(words) - size + 1)}
+        return bool(passages & (runs | short)) or text.replace(" ", "") in complete
 
-    whole = {text.replace(" ", "") for text in evaluation if len(text.replace(" ", "")) >= 25}
+    complete = {text.replace(" ", "") for text in evaluation if len(text.replace(" ", "")) >= 25}
     training += [f"b {text} c" for text in evaluation]
     names = Texts([("x", evaluation)]).found_in(training)
     assert [bool(name) for name in names] == [contains(text) for text in training]

@@ -1,4 +1,4 @@
-"""The record and its files: round trips in every format, and errors that name place and field."""
+"""The record and its files: round trips in every format, and errors that name position and field."""
 
 import gzip
 import json
@@ -43,7 +43,7 @@ def test_round_trip(name, tmp_path):
     write(tmp_path / name, TRIPLES)
     assert (tmp_path / name).read_bytes() == first
     file = TripleFile(tmp_path / name)
-    assert [file[place] for place in (49, 0, 7)] == [TRIPLES[49], TRIPLES[0], TRIPLES[7]]
+    assert [file[position] for position in (49, 0, 7)] == [TRIPLES[49], TRIPLES[0], TRIPLES[7]]
     assert file.tasks.tolist() == [triple.task for triple in TRIPLES]
 
 

@@ -13,8 +13,8 @@ from instructor_embedding import INSTRUCTOR, InputError, Pair, quantize
 from instructor_embedding.cli.main import main
 from instructor_embedding.quantization import check
 
-TEXTS = [f"{thing} {place}, number {number}" for thing in ("A ferry", "Rye bread", "Copper", "The court")
-         for place in ("in the harbor", "from the oven", "on the market") for number in range(4)]  # fmt: skip
+TEXTS = [f"{thing} {where}, number {number}" for thing in ("A ferry", "Rye bread", "Copper", "The court")
+         for where in ("in the harbor", "from the oven", "on the market") for number in range(4)]  # fmt: skip
 
 
 @pytest.fixture

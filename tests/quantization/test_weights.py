@@ -18,9 +18,9 @@ from instructor_embedding.model.lowbit_layers import (
     QuantizedEmbedding,
     QuantizedLinear,
     dequantized,
-    plain,
     rounded,
     weight_of,
+    without_quantization,
 )
 
 KINDS = ["relu", "gated", "wide"]
@@ -66,7 +66,7 @@ def test_runs_on_the_codes_themselves(models, tmp_path, monkeypatch):
     monkeypatch.setattr("instructor_embedding.model.lowbit_layers.rounded", None)
     model = INSTRUCTOR(tmp_path / "small", device="cpu")
     assert model.encode(["A text."]).shape == (1, 48)
-    names = [name for name, part in model.encoder.named_parameters() if part.dim() == 2]
+    names = [name for name, weight in model.encoder.named_parameters() if weight.dim() == 2]
     assert names == ["relative_bias.weight"]
 
 
@@ -166,13 +166,13 @@ def test_plain_parts_for_training_and_other_libraries(models, inputs):
     from instructor_embedding.training.embedder import Embedder
 
     small = quantize(models["gated"], "int4")
-    parts = embedder.Embedder(plain(small.encoder), plain(small.head), small.tokens)
-    assert not [layer for layer in parts.encoder.modules() if isinstance(layer, Quantized)]
-    assert plain(models["gated"].encoder) is models["gated"].encoder
+    floats = embedder.Embedder(without_quantization(small.encoder), without_quantization(small.head), small.tokens)
+    assert not [layer for layer in floats.encoder.modules() if isinstance(layer, Quantized)]
+    assert without_quantization(models["gated"].encoder) is models["gated"].encoder
     batch = small.tokens.pack(inputs["pairs"])
     expected = EagerBackend(small).run(batch)
-    np.testing.assert_allclose(EagerBackend(parts).run(batch), expected, atol=1e-6)
-    names = dict(Embedder(parts).named_parameters())
+    np.testing.assert_allclose(EagerBackend(floats).run(batch), expected, atol=1e-6)
+    names = dict(Embedder(floats).named_parameters())
     assert "encoder.blocks.0.attention.q.weight" in names
     assert "encoder.embedding.weight" in names
 

@@ -24,7 +24,7 @@ def bits(reply):
 
 
 def invariant(model):
-    """Tell whether the backend's vectors do not depend on the batch at all."""
+    """Return True if the backend's vectors do not depend on the batch at all."""
     pairs = [[TITLE, text] for text in TEXTS]
     alone = np.concatenate([model.encode([pair], truncate="quiet") for pair in pairs])
     return np.array_equal(model.encode(pairs, truncate="quiet"), alone)

@@ -142,3 +142,53 @@ def test_wrong_settings_are_told():
         Contrast(temperature=0)
     with pytest.raises(InputError, match="distill_loss='cos' is unknown"):
         distance(torch.ones(1, 2), torch.ones(1, 2), "cos")
+
+
+@pytest.mark.parametrize("form", ["original", "in-batch"])
+@pytest.mark.parametrize("count", [0, 3, 17])
+def test_any_number_of_hard_negatives(form, count):
+    """They are all negatives of every query; without any, the other positives are."""
+    query, pos, neg = drawn(5, 6, 8)
+    many = torch.randn(count, 8, generator=torch.Generator().manual_seed(0))
+    unit = [F.normalize(side, dim=1) for side in (query, pos, many)]
+    others = torch.cat([unit[0] @ unit[2].T] + ([unit[0] @ unit[1].T] if form == "in-batch" or not count else []), 1)
+    own = (unit[0] * unit[1]).sum(1)
+    columns = torch.cat([own[:, None], others], 1) / 0.1
+    if others.shape[1] > count:  # the positive itself is not among the others
+        columns[torch.arange(6), 1 + count + torch.arange(6)] = -torch.inf
+    forward = (columns.logsumexp(1) - own / 0.1).mean()
+    backward = F.cross_entropy(unit[1] @ unit[0].T / 0.1, torch.arange(6))
+    assert Contrast(0.1, form)(query, pos, many).item() == pytest.approx((forward + backward).item(), rel=1e-5)
+
+
+def test_labels_mask_what_shares_them():
+    """Labelled texts: whatever has the query's label is not a negative, wherever it stands in the batch."""
+    query, pos, neg = drawn(1, 4, 8)
+    labels = [torch.tensor(one) for one in ([0, 0, 1, 2], [0, 0, 1, 2], [1, 2, 0, 0])]
+    q, p, n = (F.normalize(side, dim=1) for side in (query, pos, neg))
+    total = 0.0
+    for i in range(4):
+        own = (q[i] @ p[i]) / 0.1
+        wrong = [q[i] @ p[j] / 0.1 for j in range(4) if labels[1][j] != labels[0][i]]
+        wrong += [q[i] @ n[j] / 0.1 for j in range(4) if labels[2][j] != labels[0][i]]
+        total += torch.stack([own, *wrong]).logsumexp(0) - own
+        wrong = [p[i] @ q[j] / 0.1 for j in range(4) if labels[0][j] != labels[1][i]]
+        total += torch.stack([own, *wrong]).logsumexp(0) - own
+    loss = Contrast(0.1, "in-batch")(query, pos, neg, labels, mask=True)
+    assert loss.item() == pytest.approx((total / 4).item(), rel=1e-5)
+
+
+def test_scored_pairs_are_ranked():
+    first, second, _ = drawn(2, 7, 8)
+    scores = torch.tensor([0.0, 1.0, 1.0, 3.0, 2.0, 0.5, 3.0])
+    cosines = F.cosine_similarity(first, second, dim=1)
+    terms = [torch.zeros(())]
+    terms += [(cosines[j] - cosines[i]) / 0.05 for i in range(7) for j in range(7) if scores[i] > scores[j]]
+    loss = Contrast(0.05).ranked(first, second, scores)
+    assert loss.item() == pytest.approx(torch.stack(terms).logsumexp(0).item(), rel=1e-5)
+    assert Contrast(0.05).ranked(first, second, scores * 100 - 7).item() == pytest.approx(loss.item())
+    loss.backward()
+    assert torch.isfinite(first.grad).all()
+    assert Contrast(0.05).ranked(first, second, torch.ones(7)).item() == 0
+    both = Contrast(0.05, dimensions=(4,)).ranked(first, second, scores)
+    assert both.item() == pytest.approx((loss + Contrast(0.05).ranked(first[:, :4], second[:, :4], scores)).item())

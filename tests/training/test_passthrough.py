@@ -30,12 +30,15 @@ RUNS = [
     "--max_steps 2 --lr_scheduler_type cosine_with_min_lr --lr_scheduler_kwargs {'min_lr':1e-5} --optim adafactor "
     "--bf16 --gradient_checkpointing --save_only_model --eval_strategy steps --eval_steps 1 --eval_delay 1 "
     "--eval_on_start --metric_for_best_model dev_accuracy --greater_is_better true --load_best_model_at_end false "
-    "--ddp_find_unused_parameters false --ddp_bucket_cap_mb 5 --ddp_broadcast_buffers false --ddp_timeout 60 "
-    "--ddp_static_graph false --ddp_backend gloo --hub_token secret --ignore_data_skip --logging_nan_inf_filter true "
-    "--include_num_input_tokens_seen all --project mine --activation_checkpointing true",
+    "--hub_token secret --ignore_data_skip --logging_nan_inf_filter true "
+    "--include_num_input_tokens_seen true --project mine --activation_checkpointing true",
     "--max_steps 2 --optim sgd --optim_args momentum=0.5 --lr_scheduler_type reduce_lr_on_plateau "
     "--eval_strategy steps --eval_steps 1 --save_strategy no",
 ]
+TWO_PROCESSES = (
+    "--max_steps 1 --ddp_find_unused_parameters false --ddp_bucket_cap_mb 5 --ddp_broadcast_buffers false "
+    "--ddp_timeout 60 --ddp_static_graph false --ddp_backend gloo"
+)
 BY_HAND = {
     "output_dir": "every run",
     "resume_from_checkpoint": "tests/training/test_run.py",
@@ -98,6 +101,12 @@ def test_flags_that_work(files, folders, flags, tmp_path):
         assert file.suffix not in (".json", ".md", ".jsonl") or "secret" not in file.read_text(encoding="utf-8"), file
 
 
+def test_flags_of_several_processes_work(command, files, folders):
+    start = ["--model_name_or_path", folders["relu"], "--report_to", "none", *files[0]]
+    done = command(*start, *TWO_PROCESSES.split(), processes=2)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", sorted(REASONS))
 def test_flags_that_are_refused(files, name):
     value = VALUES.get(name, "true")
@@ -111,7 +120,7 @@ def test_flags_that_are_refused(files, name):
 
 def test_no_flag_is_forgotten():
     """A new release of transformers adds flags: each must be tried before the pin moves."""
-    tried = {flag.removeprefix("--") for run in RUNS for flag in run.split() if flag.startswith("--")}
+    tried = {flag.removeprefix("--") for run in (*RUNS, TWO_PROCESSES) for flag in run.split() if flag.startswith("--")}
     assert {one.name for one in fields(TrainingArguments)} - tried - set(REASONS) == set(BY_HAND)
 
 
@@ -130,10 +139,10 @@ def test_every_hook_that_is_overridden_exists():
     ("flags", "message"),
     [
         ("--report_to wandb", "--report_to wandb: wandb is not installed; pip install wandb"),
-        ("--optim adamw_8bit", "--optim adamw_bnb_8bit cannot be used here: "),
+        ("--optim adamw_8bit", "--optim adamw_8bit cannot be used here: "),
         ("--optim adamw", "optim: invalid choice: 'adamw'"),
         ("--lr_scheduler_type cosine_with_min_lr", "--lr_scheduler_type cosine_with_min_lr cannot be used so: "),
-        ("--lr_scheduler_type reduce_lr_on_plateau", "follows a score; pass dev_files"),
+        ("--lr_scheduler_type reduce_lr_on_plateau", "follows a score; pass dev_files and --eval_strategy steps"),
         ("--eval_strategy steps", "eval_strategy needs something to evaluate on; pass dev_files"),
         ("--eval_on_start", "eval_on_start needs something to evaluate on; pass dev_files"),
         ("--load_best_model_at_end --save_strategy epoch --eval_strategy epoch", "pass dev_files"),
@@ -160,7 +169,7 @@ def test_every_hook_that_is_overridden_exists():
         ("--mixing equal --batches original", "mixing needs --batches shuffled"),
         ("--average 3", "average='3' must be last:N"),
         ("--average last:9", "needs 9 checkpoints; pass --save_total_limit 9"),
-        ("--fp16", ""),
+        ("--fp16", "fp16 needs a GPU; --bf16 works on CPUs, too"),
         ("stray", "'stray' belongs to no flag"),
     ],
 )  # fmt: skip

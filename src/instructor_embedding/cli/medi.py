@@ -89,7 +89,7 @@ def mine(
     ] = 0.95,
     pool: Annotated[int, typer.Option(help="Triples of a task among which negatives are searched.")] = 50_000,
 ) -> None:
-    """Mine hard negatives anew, with the model that is being trained; all else stays as in the file."""
+    """Mine hard negatives again, with the model that is being trained; nothing else in the file changes."""
     from tqdm import tqdm
 
     from instructor_embedding.medi import encoders

@@ -1,4 +1,4 @@
-"""Batches of one task each: record numbers, for one process or many.
+"""Batches of record indices, of one task each, for one process or many.
 
 In-batch negatives of another task differ from the positives by their task alone, which teaches nothing, so a batch
 never mixes tasks (paper, section 2.3).
@@ -45,7 +45,7 @@ class Batches:
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, index: int) -> Numbers:
-        """Return the record numbers of one batch, int64 of shape (size,)."""
+        """Return the record indices of one batch, int64 of shape (size,)."""
         start = int(self._starts[index])
         if self._order is None:
             return np.arange(start, start + self.size)
@@ -172,7 +172,7 @@ def _counts(tasks: Numbers) -> dict[int, int]:
 
 
 def _grouped(tasks: Numbers, first: dict[int, int]) -> Numbers:
-    """Return the record numbers grouped by task, in order within a task; `first` is the start of each group."""
+    """Return the record indices grouped by task, in order within a task; `first` is the start of each group."""
     order = _scratch(len(tasks))
     cursor = dict(first)
     for base in range(0, len(tasks), _CHUNK):
@@ -186,7 +186,7 @@ def _grouped(tasks: Numbers, first: dict[int, int]) -> Numbers:
 
 
 def _scratch(count: int) -> Numbers:
-    """Return an array of `count` record numbers: in memory if short, else in a temporary file."""
+    """Return an array of `count` record indices: in memory if short, else in a temporary file."""
     if count <= _CHUNK:
         return np.empty(count, np.int64)
     return np.memmap(tempfile.TemporaryFile(), np.int64, shape=(count,))

@@ -41,7 +41,7 @@ class Manifest:
     triples : int
     tasks : list of dict
         One for each task number: name, kind, licence, triples, file; relations read, and those left out as evaluation
-        text (by set) or for want of a negative.
+        text (by set) or because there is no negative.
     sources : list of dict
         The files that were read: path in their folder, sha256, bytes, licence, encoder, and what was assumed because
         the catalog does not state it.
@@ -249,7 +249,7 @@ def _add(manifest: Manifest, job: _Job, folder: Path, reject: Callable[[Reject],
 
 
 def _numbered(jobs: list[_Job], folder: Path) -> Iterator[Triple]:
-    """Yield the triples of all sources with consecutive task numbers."""
+    """Yield the triples of all sources with consecutive task ids."""
     first = 0
     for job in jobs:
         last = first - 1

@@ -69,7 +69,7 @@ def check(
     reject : callable, optional
         Receives each record that is not a triple.
     watched : callable, optional
-        Wraps the triples as they are read: a progress bar.
+        Wraps the stream of triples, as a progress bar does.
 
     Raises
     ------

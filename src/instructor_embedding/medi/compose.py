@@ -68,7 +68,7 @@ class TaskTriples:
     evaluation : Counter
         Relations left out because they contain a text of an evaluation set, by set.
     without_negative : int
-        Relations left out for want of a negative, or inputs for want of a positive; complete when `triples` is
+        Relations without a negative and inputs without a positive, which are left out; complete when `triples` is
         exhausted.
     triples : iterator of Triple
         Task number 0. Read them before the next task.
@@ -230,7 +230,7 @@ def hard_negatives(
 
 
 def _matches(relations: list[Relation], numbers: dict[str, int]) -> list[set[int]]:
-    """Return for each relation the numbers of the texts that are known to match its query, the query included."""
+    """Return for each relation the ids of the texts that are known to match its query, the query included."""
     by_query: dict[str, set[int]] = {}
     by_group: dict[str, set[int]] = {}
     for query, pos, _, group in relations:

@@ -103,7 +103,7 @@ def hard_negatives(
     for rows, scores, neighbors in nearest_blocks(queries, positives, depth):
         own = _rowwise(queries, rows, positives, rows)
         for line, row in enumerate(rows.tolist()):
-            # a score of 0 is no overlap at all, which makes an easy negative, not a hard one
+            # without any overlap (a score of 0) a negative is easy, not hard
             columns = [
                 column
                 for column, index in enumerate(neighbors[line].tolist())

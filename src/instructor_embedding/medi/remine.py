@@ -38,7 +38,7 @@ def remine(
     pool: int = 50_000,
     progress: Callable[[int], None] = lambda triples: None,
 ) -> Remined:
-    """Write the triples of a file, in order, with negatives mined anew among the positives of their task.
+    """Write the triples of a file, in order, with negatives mined again among the positives of their task.
 
     Use it between two rounds of training with the model of the first. Texts that match through a chain of queries and
     positives never become negatives of each other; `same` and `guard` reject likely matches, see `mine.hard_negatives`.
@@ -83,7 +83,7 @@ def remine(
 
 
 def _pools(file: TripleFile, pool: int) -> Iterator[np.ndarray]:
-    """Yield the record numbers of each task, at most `pool` at a time."""
+    """Yield the record indices of each task, at most `pool` at a time."""
     for task in np.unique(file.tasks):
         rows = np.flatnonzero(file.tasks == task)
         yield from np.split(rows, range(pool, len(rows), pool))

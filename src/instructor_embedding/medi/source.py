@@ -167,7 +167,7 @@ def allowed(licence: str, patterns: tuple[str, ...]) -> bool:
 
 
 def format_of(path: Path) -> str:
-    """Return the format of a file, told from the keys at its beginning; ``"pairs"`` where none is known."""
+    """Return the format of a file, recognized by the keys at its beginning; ``"pairs"`` where none is known."""
     keys = keys_of(path)
     return next((form for form, own in _KEYS.items() if own <= keys), "pairs")
 

@@ -77,7 +77,7 @@ def summarize(path: Path, watched: Callable[[Iterable[Triple]], Iterable[Triple]
     path : path
         See `triple.read`.
     watched : callable, optional
-        Wraps the triples as they are read: a progress bar.
+        Wraps the stream of triples, as a progress bar does.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def summarize(path: Path, watched: Callable[[Iterable[Triple]], Iterable[Triple]
 
 
 def plot(summary: Summary, path: Path) -> None:
-    """Draw triples by task and lengths by side into a picture; the file's ending determines its format.
+    """Draw triples by task and lengths by side into a picture; the extension determines its format.
 
     Raises
     ------

@@ -88,7 +88,7 @@ def read(path: str | os.PathLike[str], reject: Callable[[Reject], None] | None =
     Notes
     -----
     The task is ``task_id`` or, as in the original's code of March 2023, ``task_name``. Records with a name alone
-    are numbered in the order of first occurrence. Texts that are numbers become strings, as in the original.
+    are numbered in the order of first occurrence. Texts that are int or float become strings, as in the original.
     """
     names: dict[str, int] = {}
     for (unit, number), record in read_records(path, reject):
@@ -135,7 +135,7 @@ def triple_of(record: Any, names: dict[str, int] | None = None) -> Triple:
     record : dict
         As `record_of` returns it. Other keys are ignored.
     names : dict
-        Numbers assigned to records with a task name and no number; updated.
+        Ids assigned to records with a task name and no number; updated.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def _schema() -> Any:
 class TripleFile(Sequence[Triple]):
     """Random access to the triples of a file, in memory that does not grow with it.
 
-    Use it to train: ``batches.homogeneous(file.tasks, 16)`` gives the record numbers of each batch. The constructor
+    Use it to train: ``batches.homogeneous(file.tasks, 16)`` gives the record indices of each batch. The constructor
     reads and checks all records. Their offsets and tasks, 12 bytes per record, are written to a scratch folder, and so
     is a copy of the records unless the file is plain json lines. Several threads, and processes forked later, may read.
 

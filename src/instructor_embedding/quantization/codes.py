@@ -63,7 +63,7 @@ class VectorQuantizer:
         Raises
         ------
         InputError
-            The precision is unknown, or the sample is not a table of finite numbers.
+            The precision is unknown, or the sample is not a table of finite values.
         """
         choose("precision", precision, PRECISIONS)
         if not 0.5 < kept <= 1:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from instructor_embedding.errors import InputError
 from instructor_embedding.model.packed import Float32
-from instructor_embedding.quantization.vectors import truncated
+from instructor_embedding.quantization.codes import truncated
 from instructor_embedding.serving.queue import Job
 
 NUMPY = orjson.OPT_SERIALIZE_NUMPY

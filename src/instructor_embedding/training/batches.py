@@ -88,7 +88,9 @@ def weights_of(assignments: Sequence[str]) -> dict[str, float]:
         except ValueError:
             name = ""
         if not name or not 0 <= weights[name] < float("inf"):
-            raise InputError(f"task_weights: {assignment!r} must be task=weight, such as news=2, with a weight of 0 or more")
+            raise InputError(
+                f"task_weights: {assignment!r} must be task=weight, such as news=2, with a weight of 0 or more"
+            )
     return weights
 
 

@@ -79,7 +79,9 @@ def card(name: str, dimension: int, facts: Facts, history: list[Line]) -> str:
         sections.append(f"Not trained on:\n\n{reasons}")
     trained, total = facts.weights
     rows = "".join(f"| {key} | {value} |\n" for key, value in facts.settings.items())
-    sections.append(f"## Training\n\n{trained} of {total} weights were trained.\n\n| setting | value |\n|---|---|\n{rows}")
+    sections.append(
+        f"## Training\n\n{trained} of {total} weights were trained.\n\n| setting | value |\n|---|---|\n{rows}"
+    )
     sections.append(_results(history))
     return "\n".join(section for section in sections if section)
 

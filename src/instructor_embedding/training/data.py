@@ -275,7 +275,9 @@ def read_data(settings: DataSettings, seed: int, token: str | bool | None = None
     """
     found = sources(settings.train_file, settings.cache_dir, token)
     if not found and not settings.text_file:
-        where = f"{settings.cache_dir} holds no medi-data.json" if settings.cache_dir else "there is nothing to train on"
+        where = (
+            f"{settings.cache_dir} holds no medi-data.json" if settings.cache_dir else "there is nothing to train on"
+        )
         raise InputError(f"{where}; pass train_file (records), cache_dir (a folder with medi-data.json) or text_file")
     reading = reading_of(settings)
     _refuse_unused(reading, found)

@@ -147,9 +147,7 @@ class Reading:
             (row for pattern, row in self.table.items() if fnmatchcase(task, pattern)), Instructions()
         )
         query = _first(values.get("query_instruction"), common, listed.query, self.default.query)
-        return query, _first(
-            values.get("document_instruction"), common, listed.document, self.default.document
-        )
+        return query, _first(values.get("document_instruction"), common, listed.document, self.default.document)
 
 
 _CANONICAL = {name: kind for kind, names in _NAMES.items() for name in names}

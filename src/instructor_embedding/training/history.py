@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,7 @@ class History(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Write the lines that the checkpoint holds."""
         if state.is_world_process_zero:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.file.write_text("".join(json.dumps(line) + "\n" for line in state.log_history), encoding="utf-8")
+            write_history(self.file.parent, state.log_history)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Append a line."""
@@ -39,6 +39,12 @@ class History(TrainerCallback):
             plot(self.file.parent)
 
     on_train_end = on_save
+
+
+def write_history(folder: Path, lines: Sequence[Line]) -> None:
+    """Write the lines of a run's history anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / HISTORY).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 def read_history(folder: Path) -> list[Line]:

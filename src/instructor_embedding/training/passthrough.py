@@ -99,8 +99,6 @@ def checked_optimizer(args: TrainingArguments) -> None:
     weight = torch.nn.Parameter(torch.zeros(1))
     module = torch.nn.Module()
     module.weight = weight
-    if args.lr_scheduler_type == "reduce_lr_on_plateau" and args.eval_strategy == "no":
-        raise InputError("lr_scheduler_type=reduce_lr_on_plateau follows a score; pass dev_files")
     try:
         kind, options = Trainer.get_optimizer_cls_and_kwargs(args, module)  # type: ignore[arg-type]
         options = {name: value for name, value in options.items() if name not in ("params", "model", "optimizer_dict")}

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from itertools import islice
 from pathlib import Path
 
+from transformers import TrainerState
 from transformers.utils import logging
 
 from instructor_embedding.errors import InputError
 from instructor_embedding.model import embedder, hub
 from instructor_embedding.model.folder.read import read
 from instructor_embedding.model.folder.write import write
-from instructor_embedding.model.lowbit_layers import plain
+from instructor_embedding.model.lowbit_layers import without_quantization
 from instructor_embedding.model.scratch import random_embedder
 from instructor_embedding.training import teacher as teachers
 from instructor_embedding.training.arguments import parse
@@ -24,9 +26,10 @@ from instructor_embedding.training.card import Facts, card, task_rows, task_tabl
 from instructor_embedding.training.data import TrainingData, read_data, reading_of
 from instructor_embedding.training.dev import DevSet, held_back, read_dev
 from instructor_embedding.training.embedder import Embedder
-from instructor_embedding.training.history import History, read_history
+from instructor_embedding.training.history import History, read_history, write_history
 from instructor_embedding.training.interrupt import Interrupt
 from instructor_embedding.training.resume import (
+    STATE,
     checkpoints,
     identity_of,
     last_checkpoint,
@@ -81,8 +84,9 @@ def train(arguments: Sequence[str]) -> Path:
     interrupt = Interrupt()
     trainer = InstructorTrainer(model, settings, data, identity, teacher, dev, [History(output), interrupt])
     if start is not None and steps_of(start) >= trainer.total_steps:
-        _already_done(trainer, start, output)
+        _already_done(trainer, data, start, output)
         return output
+    _check_average(trainer)
     _announce(trainer, data, start)
     try:
         with redirect_stdout(sys.stderr):  # transformers prints its progress
@@ -105,8 +109,6 @@ def _finish(trainer: InstructorTrainer, data: TrainingData, output: Path) -> Non
     count = settings.trainer.averaged()
     if count and settings.trainer.should_save:
         folders = checkpoints(output)[-count:]
-        if len(folders) < count:
-            raise InputError(f"average=last:{count} needs {count} checkpoints, and there are {len(folders)}; lower save_steps")
         mean = average(folders)
         mean.save(output)
         _say(f"the model is the mean of {', '.join(folder.name for folder in folders)}")
@@ -137,18 +139,33 @@ def _progress(trainer: InstructorTrainer, output: Path) -> list[str]:
     return [f"{name[5:]}: {scored[0][name]:.4f} before, {chosen[name]:.4f} after {step} steps" for name in names]
 
 
-def _already_done(trainer: InstructorTrainer, start: Path, output: Path) -> None:
+def _already_done(trainer: InstructorTrainer, data: TrainingData, start: Path, output: Path) -> None:
     """Report that there is nothing left to train, and write the model where a kill left none."""
-    args = trainer.settings.trainer
     if not (output / "modules.json").is_file():
-        state = json.loads((start / "trainer_state.json").read_text(encoding="utf-8"))
-        best = state.get("best_model_checkpoint") if args.load_best_model_at_end else None
+        trainer.state = TrainerState.load_from_json(str(start / STATE))
+        best = trainer.state.best_model_checkpoint if trainer.settings.trainer.load_best_model_at_end else None
         trainer.embedder.restore(Path(best) if best and Path(best).is_dir() else start)
-        trainer.save_model()
-    if args.should_save:
+        if trainer.settings.trainer.should_save:
+            write_history(output, trainer.state.log_history)
+        _finish(trainer, data, output)
+    if trainer.settings.trainer.should_save:
         _say(
             f"all {steps_of(start)} steps are done already; the model is in {output}; raise --max_steps or "
             "--num_train_epochs to train further, or start anew with --overwrite_output_dir"
+        )
+
+
+def _check_average(trainer: InstructorTrainer) -> None:
+    """Raise `InputError` where a run saves fewer checkpoints than are averaged at its end."""
+    args, total = trainer.settings.trainer, trainer.total_steps
+    count = args.averaged()
+    every = {"steps": args.save_steps if args.save_steps >= 1 else total * args.save_steps}.get(
+        str(getattr(args.save_strategy, "value", args.save_strategy)), total / max(args.num_train_epochs, 1)
+    )
+    saved = 0 if args.save_strategy == "no" else math.ceil(total / every)
+    if saved < count:
+        raise InputError(
+            f"average=last:{count} needs {count} checkpoints, and {total} steps give {saved}; lower save_steps"
         )
 
 
@@ -207,7 +224,8 @@ def _model(settings: Settings, data: TrainingData, output: Path, start: Path | N
             )
         )
     parts.tokens.max_length = chosen.max_source_length
-    model = Embedder(embedder.Embedder(plain(parts.encoder), plain(parts.head), parts.tokens))
+    plain = without_quantization(parts.encoder), without_quantization(parts.head)
+    model = Embedder(embedder.Embedder(*plain, parts.tokens))
     _check_dimensions(settings, model.dimension)
     if chosen.dropout is not None:
         model.set_dropout(chosen.dropout)

@@ -232,6 +232,12 @@ class TrainerSettings(TrainingArguments):
         )
         _at_least(0, learning_rate=self.learning_rate, weight_decay=self.weight_decay, max_grad_norm=self.max_grad_norm)
         _at_least(0, dataloader_num_workers=self.dataloader_num_workers, warmup_steps=self.warmup_steps)
+        if self.fp16 and not torch.cuda.is_available():
+            raise InputError("fp16 needs a GPU; --bf16 works on CPUs, too")
+        if self.lr_scheduler_type == "reduce_lr_on_plateau" and self.eval_strategy == "no":
+            raise InputError(
+                "lr_scheduler_type=reduce_lr_on_plateau follows a score; pass dev_files and --eval_strategy steps"
+            )
         if self.average is not None:
             self.averaged()
 
@@ -254,7 +260,7 @@ class TrainerSettings(TrainingArguments):
         if self.eval_strategy == "no" and self.save_strategy != "no":
             self.eval_strategy = self.save_strategy if self.save_strategy != "best" else "steps"
             self.eval_steps = self.eval_steps or self.save_steps
-        if self.metric_for_best_model is None:
+        if self.metric_for_best_model in (None, "loss"):  # transformers' own default, which no dev set has
             self.metric_for_best_model, self.greater_is_better = "mean", True
             together = self.eval_strategy == self.save_strategy != "no"
             steps = self.save_steps % (self.eval_steps or self.save_steps) == 0
@@ -263,7 +269,7 @@ class TrainerSettings(TrainingArguments):
     def refuse_evaluation(self) -> None:
         """Raise `InputError` for settings that need dev sets where there are none."""
         for name in ("eval_strategy", "eval_on_start", "load_best_model_at_end", "metric_for_best_model"):
-            if getattr(self, name) not in ("no", False, None):
+            if getattr(self, name) not in ("no", False, None, "loss"):
                 raise InputError(f"{name} needs something to evaluate on; pass dev_files")
         if self.save_strategy == "best":
             raise InputError("save_strategy=best needs something to evaluate on; pass dev_files")

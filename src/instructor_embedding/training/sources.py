@@ -120,10 +120,10 @@ def unique_names(paths: Sequence[str]) -> list[str]:
     folders = [Path(path).absolute().parts for path in paths]
     depths = [1] * len(paths)
     while True:
-        names = [
-            "/".join((*parts[-depth:-1], _stem(parts[-1]))) for parts, depth in zip(folders, depths, strict=True)
+        names = ["/".join((*parts[-depth:-1], _stem(parts[-1]))) for parts, depth in zip(folders, depths, strict=True)]
+        same = [
+            index for index, name in enumerate(names) if names.count(name) > 1 and depths[index] < len(folders[index])
         ]
-        same = [index for index, name in enumerate(names) if names.count(name) > 1 and depths[index] < len(folders[index])]
         if not same:
             return names
         for index in same:
@@ -188,9 +188,17 @@ def _from_hub(name: str, cache_dir: str | None, token: str | bool | None) -> lis
         ) from None
     except Exception as error:
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise ModelNotFoundError(f"train_file: there is no file {name}, and the hub cannot be reached ({line})") from None
+        raise ModelNotFoundError(
+            f"train_file: there is no file {name}, and the hub cannot be reached ({line})"
+        ) from None
 
 
 def _is_settings(file: str) -> bool:
     """Tell a repository's own json from its data."""
-    return PurePath(file).name in ("dataset_infos.json", "dataset_info.json", "config.json", "dataset_dict.json", "state.json")
+    return PurePath(file).name in (
+        "dataset_infos.json",
+        "dataset_info.json",
+        "config.json",
+        "dataset_dict.json",
+        "state.json",
+    )

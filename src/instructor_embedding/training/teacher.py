@@ -108,5 +108,3 @@ def _seen(pairs: Sequence[Pair], instructions: bool) -> list[Pair]:
 def _blind(pair: Pair, instructions: bool) -> Pair:
     """Return what the teacher sees of a text."""
     return pair if instructions else Pair("", pair.text)
-
-
