@@ -8,7 +8,9 @@ import typer
 
 
 def merge(
-    models: Annotated[list[str], typer.Argument(help="Two or more folders or hub ids, of the same shape and tokenizer.")],
+    models: Annotated[
+        list[str], typer.Argument(help="Two or more folders or hub ids, of the same shape and tokenizer.")
+    ],
     output: Annotated[str, typer.Option("-o", "--output", help="Folder for the merged model.")],
     weights: Annotated[
         list[float] | None, typer.Option("--weight", help="Weight of a model; once per model, in their order.")

@@ -43,7 +43,9 @@ def parse(arguments: Sequence[str]) -> Settings:
     for path in reversed(options.config):
         flags = [*_flags_of(Path(path)), *flags]
     parser = _parser()
-    if not {"--help", "-h"} & set(flags) and not any(flag.replace("-", "_") == "__output_dir" for flag in _names(flags)):
+    if not {"--help", "-h"} & set(flags) and not any(
+        flag.replace("-", "_") == "__output_dir" for flag in _names(flags)
+    ):
         raise InputError("output_dir is missing: the folder for checkpoints and the trained model")
     try:
         *groups, rest = parser.parse_args_into_dataclasses(args=flags, return_remaining_strings=True)
@@ -83,7 +85,9 @@ def _unknown(argument: str, parser: _Parser) -> str:
     """Return the error for what is not a flag."""
     name = argument.partition("=")[0]
     if not name.startswith("-"):
-        return f"{argument!r} belongs to no flag; settings are given as --name value, or in a toml file as first argument"
+        return (
+            f"{argument!r} belongs to no flag; settings are given as --name value, or in a toml file as first argument"
+        )
     known = {option for action in cast(ArgumentParser, parser)._actions for option in action.option_strings}
     return f"{name} is unknown{nearest(name, known)}; instructor-embed train --all-flags lists all"
 
@@ -102,7 +106,9 @@ def _flags_of(path: Path) -> list[str]:
         if isinstance(value, Mapping) and key in TABLES:
             values |= value
         elif isinstance(value, Mapping) and not key.endswith(("_kwargs", "_config")):
-            raise InputError(f"{path}: [{key}] is not a table of settings; tables are {', '.join(TABLES)}, or none at all")
+            raise InputError(
+                f"{path}: [{key}] is not a table of settings; tables are {', '.join(TABLES)}, or none at all"
+            )
         else:
             values[key] = value
     return [flag for key, value in values.items() for flag in _as_flag(key, value)]
