@@ -19,7 +19,12 @@ from tests.model.small_hub import running
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^(?P<skip><!-- not run: .+? -->\n+)?```(?P<language>python|sh)\n(?P<code>.*?)^```", re.S | re.M)
-MODELS = ("hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl", "sentence-transformers/gtr-t5-base")
+MODELS = (
+    "hkunlp/instructor-base",
+    "hkunlp/instructor-large",
+    "hkunlp/instructor-xl",
+    "sentence-transformers/gtr-t5-base",
+)
 FILES = {
     "titles.txt": "Parton energy loss in QCD matter\nCopper rises by four percent\n",
     "titles.csv": "id,text\n1,Parton energy loss in QCD matter\n2,Copper rises by four percent\n",

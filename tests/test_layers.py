@@ -19,6 +19,7 @@ FLOORS = {
     "training": 3,
     "evaluation": 3,
     "quantization": 3,
+    "analysis": 3,
     "instructor": 2,
     "engine": 2,
     "model": 1,

@@ -81,7 +81,9 @@ def test_encode_lines_from_stdin_to_stdout(command, models):
         ("Represent it: ", text) for text in ("rye bread", "", "plum")
     ]
     vectors = np.array([row["embedding"] for row in rows], np.float32)
-    np.testing.assert_array_equal(vectors, models["relu"].encode(["rye bread", "", "plum"], instruction="Represent it: "))
+    np.testing.assert_array_equal(
+        vectors, models["relu"].encode(["rye bread", "", "plum"], instruction="Represent it: ")
+    )
 
 
 def test_json_lines_may_be_texts_and_pairs(command, models):

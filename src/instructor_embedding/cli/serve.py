@@ -22,10 +22,14 @@ KEY_VARIABLE = "INSTRUCTOR_API_KEY"
 def serve(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="Hub ids or folders; NAME=MODEL names one. Default: instructor-mini."),
+        typer.Argument(
+            metavar="[MODEL]...", help="Hub ids or folders; NAME=MODEL names one. Default: instructor-mini."
+        ),
     ] = None,
     *,
-    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is every one of this machine.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 is every one of this machine.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
     server: Annotated[str, typer.Option(help="granian or uvicorn.")] = "granian",
     device: options.Device = None,
@@ -42,14 +46,18 @@ def serve(
     max_client_batch_size: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 2048,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 32 * 2**20,
     max_queue_tokens: Annotated[int, typer.Option(min=1, help="Tokens of all requests that wait.")] = 4 * 2**20,
-    max_wait: Annotated[float, typer.Option(min=0.001, help="Seconds a request may wait; more is answered 429.")] = 10.0,
+    max_wait: Annotated[
+        float, typer.Option(min=0.001, help="Seconds a request may wait; more is answered 429.")
+    ] = 10.0,
     api_key_file: Annotated[
         Path | None, typer.Option(help=f"File of API keys, one per line. Default: the variable {KEY_VARIABLE}.")
     ] = None,
     cors: Annotated[
         list[str] | None, typer.Option(help="Origin whose pages may call the server; repeatable. Default: none.")
     ] = None,
-    log: Annotated[str, typer.Option(help="Form of the log: text, json or off; it never has a text of a user.")] = "text",
+    log: Annotated[
+        str, typer.Option(help="Form of the log: text, json or off; it never has a text of a user.")
+    ] = "text",
 ) -> None:
     """Serve embeddings over HTTP, as OpenAI's API and that of text-embeddings-inference, with instructions.
 
@@ -123,6 +131,6 @@ def _announce(service: Service, host: str, port: int, keyed: bool) -> None:
     typer.echo(f"playground: {address}/")
     typer.echo(
         f"try: curl {address}/v1/embeddings {key}-H 'content-type: application/json' "
-        "-d '{\"input\": \"Parton energy loss in QCD matter\", \"instruction\": \"Represent the Science title: \"}'"
+        '-d \'{"input": "Parton energy loss in QCD matter", "instruction": "Represent the Science title: "}\''
     )
     sys.stdout.flush()
