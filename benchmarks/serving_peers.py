@@ -32,9 +32,10 @@ class NoModel:
     """An encoder of that backend, with the bundled model's tokenizer."""
 
     def __init__(self):
+        from tokenizers import Tokenizer
+
         from instructor_embedding.model import hub
         from instructor_embedding.model.tokens import TextTokenizer
-        from tokenizers import Tokenizer
 
         folder = hub.resolve("instructor-mini")
         self.tokens = TextTokenizer(Tokenizer.from_file(str(folder / "tokenizer.json")), 512)
