@@ -154,7 +154,7 @@ def in_a_process(code, **arguments):
 
 
 def test_threads_that_cannot_be_started_are_done_without():
-    """RLIMIT_NPROC does not bind root, so no address space for a stack takes its place."""
+    """RLIMIT_NPROC does not bind root, so the address space is bounded: no stack fits."""
     pytest.importorskip("resource")
     done = in_a_process("""
 import resource

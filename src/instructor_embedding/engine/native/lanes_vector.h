@@ -1,5 +1,5 @@
-/* Vectors of 4 lanes in the vector types of gcc and clang, which compile for any CPU. With NEON defined, the dot
-   products of aarch64: DOTPROD for int8, BF16 for bfloat16. */
+/* Vectors of 4 lanes in the vector types of gcc and clang, which compile for any CPU. With NEON defined,
+   DOTPROD and BF16 stand for the instructions of aarch64 that multiply int8 and bfloat16. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
