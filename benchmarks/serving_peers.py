@@ -32,9 +32,10 @@ class NoModel:
     """An encoder of that backend, with the bundled model's tokenizer."""
 
     def __init__(self):
+        from tokenizers import Tokenizer
+
         from instructor_embedding.model import hub
         from instructor_embedding.model.tokens import TextTokenizer
-        from tokenizers import Tokenizer
 
         folder = hub.resolve("instructor-mini")
         self.tokens = TextTokenizer(Tokenizer.from_file(str(folder / "tokenizer.json")), 512)
@@ -59,11 +60,10 @@ def fastapi(port):
     import uvicorn
     from fastapi import FastAPI
     from pydantic import BaseModel
-    from sentence_transformers import SentenceTransformer
 
-    from instructor_embedding.model import hub
+    from instructor_embedding import INSTRUCTOR
 
-    model = SentenceTransformer(str(hub.resolve("instructor-mini")), device="cpu")
+    model = INSTRUCTOR(device="cpu").as_sentence_transformer()
     app = FastAPI()
 
     class Request(BaseModel):
