@@ -17,11 +17,16 @@ test-quick: check
 # one environment for each library: their requirements conflict
 test-integrations: $(INTEGRATIONS:%=.integrations/%)
 
-.integrations/%: $(NATIVE) pyproject.toml tests/test_integrations.py
+.integrations/wheels: $(NATIVE) pyproject.toml $(shell find src -name '*.py')
+	rm -rf $@
+	$(PYTHON) -m pip wheel -q --no-deps -w $@ .
+
+# some of these packages require the unmaintained InstructorEmbedding, so this one is installed last, over it
+.integrations/%: .integrations/wheels tests/test_integrations.py
 	$(PYTHON) -m venv .integrations/$*-venv
-	.integrations/$*-venv/bin/python -m pip install -q torch $(if $(wildcard constraints.txt),-c constraints.txt)
-	.integrations/$*-venv/bin/python -m pip install -q pytest $$(sed -n 's/^# $*: //p' tests/test_integrations.py)
-	.integrations/$*-venv/bin/python -m pip install -q --force-reinstall --no-deps .
+	.integrations/$*-venv/bin/python -m pip install -q torch==$$(sed -n 's/^torch==//p' constraints.txt) pytest
+	.integrations/$*-venv/bin/python -m pip install -q .integrations/wheels/*.whl $$(sed -n 's/^# $*: //p' tests/test_integrations.py)
+	.integrations/$*-venv/bin/python -m pip install -q --force-reinstall --no-deps .integrations/wheels/*.whl
 	.integrations/$*-venv/bin/python -m pytest tests/test_integrations.py -k $(subst -,_,$*) --require-libraries
 	touch $@
 
