@@ -166,7 +166,7 @@ def main():
             command = [sys.executable, "-c", code, "serve", "--port", port, "--log", "off"]
             rows.append(loaded("instructor-embed serve", command, port, options.seconds))
         elif name == "fastapi":
-            command = [options.peer_python, HERE / "serving_peers.py", "fastapi", port]
+            command = [options.peer_python, "-P", HERE / "serving_peers.py", "fastapi", port]
             rows.append(loaded("FastAPI + sentence-transformers", command, port, options.seconds))
         else:
             rows += [null(options.seconds, server) for server in ("granian", "uvicorn")]
