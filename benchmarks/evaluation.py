@@ -1,9 +1,11 @@
 """Scores models and baselines on the eight sets and on instruction following, and writes the report of docs/.
 
-    python benchmarks/evaluation.py measure ../shared/data --minilm FOLDER    # an hour on two cores; resumes
-    python benchmarks/evaluation.py report ../shared/data                     # seconds
+    python benchmarks/evaluation.py sets ../shared/data --minilm FOLDER         # an hour on two cores; resumes
+    python benchmarks/evaluation.py following ../shared/data --minilm FOLDER    # a quarter of an hour; resumes
+    python benchmarks/evaluation.py report ../shared/data                       # seconds
 
-The scores are in benchmarks/results/evaluation.jsonl; the report is docs/evaluation_report.md with its pictures.
+The scores are in benchmarks/results/evaluation_sets.jsonl and evaluation_following.jsonl; the report is
+docs/evaluation_report.md with its pictures.
 all-MiniLM-L6-v2 is the folder that sentence-transformers loads; it is not a dependency of this package.
 """
 
@@ -27,14 +29,14 @@ from instructor_embedding.evaluation.mteb.texts import texts_of
 from instructor_embedding.evaluation.report import make, pictures
 from instructor_embedding.evaluation.report.render import render
 from instructor_embedding.evaluation.report.sections import sections
-from instructor_embedding.evaluation.score import Results
+from instructor_embedding.evaluation.score import Results, Score
 
 ROOT = Path(__file__).parent.parent
-SCORES = ROOT / "benchmarks" / "results" / "evaluation.jsonl"
+SCORES = {step: ROOT / "benchmarks" / "results" / f"evaluation_{step}.jsonl" for step in ("sets", "following")}
 PAGE = ROOT / "docs" / "evaluation_report.md"
 HEAD = """# Report
 
-Made by `benchmarks/evaluation.py` from [its scores](../benchmarks/results/evaluation.jsonl).
+Made by `benchmarks/evaluation.py` from its scores in `benchmarks/results`.
 instructor-mini runs under [its recipe's instructions](../recipes/mini/instructions.json).
 all-MiniLM-L6-v2 runs through sentence-transformers, without instructions on the eight sets.
 What the numbers mean: [evaluation.md](evaluation.md).
@@ -46,6 +48,17 @@ What the numbers mean: [evaluation.md](evaluation.md).
 ![instruction following](evaluation_following.png)
 
 """
+# short texts first, SciFact's abstracts last
+_ORDER = (
+    "STSBenchmark",
+    "TwentyNewsgroupsClustering",
+    "TrecQAReranking",
+    "TwitterURLCorpus",
+    "SICK-R",
+    "EmotionClassification",
+    "Banking77Classification",
+    "SciFact",
+)
 _SENTIMENTS = {"POS": "positive", "NEG": "negative", "Good": "positive", "Bad": "negative"}
 _REVIEWED = {
     "task363_sst2": "film",
@@ -71,26 +84,47 @@ _SERVICES = {
 }
 
 
-def measure(data: Path, minilm: Path) -> None:
-    """Score everything that is not in the file of scores."""
-    results = Results(SCORES)
-    mini = CachedEncoder(encoders.load("instructor-mini", device="cpu"), "instructor-mini", progress=True)
+def words(texts: Iterable[str]) -> CachedEncoder:
+    """Return the TF-IDF baseline of some texts."""
+    return CachedEncoder(baseline("tf-idf", texts), "TF-IDF")
+
+
+def models(minilm: Path) -> list[CachedEncoder]:
+    """Return random vectors, instructor-mini and all-MiniLM-L6-v2."""
+    mini = encoders.load("instructor-mini", device="cpu")
     peer = encoders.load(str(minilm), "sentence-transformers", device="cpu")
-    small = CachedEncoder(peer, "all-MiniLM-L6-v2", progress=True)
-    random = CachedEncoder(baseline("random", ()), "random vectors")
+    return [
+        CachedEncoder(baseline("random", ()), "random vectors"),
+        CachedEncoder(mini, "instructor-mini", progress=True),
+        CachedEncoder(peer, "all-MiniLM-L6-v2", progress=True),
+    ]
+
+
+def measure_sets(data: Path, minilm: Path) -> None:
+    """Score everything on the eight sets that is not in the file of scores."""
+    results, none = Results(SCORES["sets"]), Instructions("none")
+    random, mini, small = models(minilm)
     own = Instructions(ROOT / "recipes" / "mini" / "instructions.json")
-    none = Instructions("none")
+    tasks = sorted(mteb.tasks_named([], [], data / "eval"), key=lambda task: _ORDER.index(task.metadata.name))
+    for task in tasks:
+        for encoder, instructions in ((random, none), (words(texts_of(task)), none), (mini, own)):
+            _show(encoder, mteb.evaluate(encoder, [task], instructions=instructions, results=results))
+    for task in tasks:  # sentence-transformers takes longest
+        _show(small, mteb.evaluate(small, [task], instructions=none, results=results))
 
-    def words(texts: Iterable[str]) -> CachedEncoder:
-        return CachedEncoder(baseline("tf-idf", texts), "TF-IDF")
 
-    for task in mteb.tasks_named([], [], data / "eval"):
-        for encoder, instructions in ((random, none), (words(texts_of(task)), none), (mini, own), (small, none)):
-            for score in mteb.evaluate(encoder, [task], instructions=instructions, results=results):
-                print(encoder.name, score, flush=True)
+def _show(encoder: CachedEncoder, scores: Iterable[Score]) -> None:
+    for score in scores:
+        print(encoder.name, score, flush=True)
+
+
+def measure_following(data: Path, minilm: Path) -> None:
+    """Score everything on instruction following that is not in the file of scores."""
+    results = Results(SCORES["following"])
+    random, *trained = models(minilm)
     for texts in following_sets(data):
-        for encoder in (random, words(texts.texts), mini, small):
-            follow(encoder, texts, results=results)
+        for encoder in (random, words(texts.texts), *trained):
+            follow(encoder, texts, results=results, paraphrases=encoder in trained)
             print(encoder.name, texts.name, len(texts.texts), flush=True)
 
 
@@ -136,7 +170,7 @@ def _lines(path: Path) -> Iterator:
 
 def report(data: Path) -> None:
     """Write the page and its pictures from the stored scores and the published figures."""
-    runs = make.read([SCORES, data / "published" / "mteb_v1_en_selected.json"], _SHOWN)
+    runs = make.read([*SCORES.values(), data / "published" / "mteb_v1_en_selected.json"], _SHOWN)
     PAGE.write_text(HEAD + render(runs, sections(runs), "markdown"), encoding="utf-8")
     for path in pictures.draw([run for run in runs if not run.published], PAGE.parent):
         path.replace(path.with_name(f"evaluation_{path.name}"))
@@ -146,18 +180,18 @@ _SHOWN = ("instructor-mini", "MiniLM-L6-v2", "random vectors", "TF-IDF", "instru
 
 
 def main() -> None:
-    """Run one of the two steps."""
+    """Run one of the steps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("measure", "report"))
+    parser.add_argument("step", choices=("sets", "following", "report"))
     parser.add_argument("data", type=Path)
     parser.add_argument("--minilm", type=Path, help="Folder of all-MiniLM-L6-v2.")
-    given = parser.parse_args()
-    if given.step == "report":
-        report(given.data)
-    elif given.minilm is None:
-        parser.error("measure needs --minilm")
+    options = parser.parse_args()
+    if options.step == "report":
+        report(options.data)
+    elif options.minilm is None:
+        parser.error(f"{options.step} needs --minilm")
     else:
-        measure(given.data, given.minilm)
+        (measure_sets if options.step == "sets" else measure_following)(options.data, options.minilm)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ for name in ("INSTRUCTOR", "Workers", "export", "quantize"):
     try:
         getattr(__import__("instructor_embedding"), name)
     except MissingExtraError as error:
-        assert 'pip install "instructor-embedding[torch]"' in str(error), error
+        assert 'pip install "instructor-embed[torch]"' in str(error), error
     else:
         raise SystemExit(f"{name} was imported without torch")
 try:
@@ -137,4 +137,4 @@ def test_in_a_process_that_has_no_torch(folders, tmp_path):
     expected = Encoder(folders["relu"]).encode([["Represent the title: ", "rye bread"], "a plum cake"])
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
     assert done.stdout.count("\n") == 1
-    assert 'pip install "instructor-embedding[torch]"' in done.stdout
+    assert 'pip install "instructor-embed[torch]"' in done.stdout

@@ -14,7 +14,7 @@ def test_the_notice_names_every_source_of_the_card():
     text = (folder / "NOTICE").read_text(encoding="utf-8")
     card = (folder / "instructor-mini" / "README.md").read_text(encoding="utf-8")
     data = card.partition("## Data")[2]
-    names = set(re.findall(r"(?:pairs|super_ni|squad_format|medmcqa)/\w+", data))
+    names = set(re.findall(r"(?:(?:pairs|super_ni|squad_format)/\w+|medmcqa/medmcqa_\w+)", data))
     assert len(names) > 50
     assert not [name for name in names if f"\n{name}\n    " not in text]
     assert "MIT License" in text

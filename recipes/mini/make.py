@@ -24,7 +24,7 @@ from recipes.mini.teacher import TEACHER
 ROOT = Path(__file__).parents[2]
 BUNDLED = ROOT / "src" / "instructor_embedding" / "bundled" / "instructor-mini"
 COMMAND = "from instructor_embedding.cli.main import main; main()"
-REHEARSAL = {"limit": 300, "texts": 6000, "steps": 30, "obey": 6}
+REHEARSAL = {"limit": 300, "texts": 3000, "steps": 4, "obey": 2}
 
 
 def run(complete: Path, module: str, *arguments: object) -> None:

@@ -29,7 +29,7 @@ TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
 LONGEST = 100  # tokens of a text that are read, without special tokens
 SHARE = 3  # every third token, drawn at random, has its state stored
 TOKENS = 6000  # of a batch of the teacher
-SAMPLE = 400  # texts that the scales of the rounding are computed from
+SAMPLE = 200  # texts that the scales of the rounding are computed from
 WIDEST = 5 / 127  # a rounding step, in standard deviations of a dimension
 BLOCK = 65_536
 

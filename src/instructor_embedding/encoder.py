@@ -110,13 +110,14 @@ class Encoder:
         float32 of shape (n, dim); (dim,) for a single text (a str, `Pair` or dict).
         """
         budget = pipeline.budget_of(batch_size)
-        pairs = as_pairs(sentences, self._instruction(instruction))
+        pairs = as_pairs(sentences, instruction, self.default_instruction)
         windows = pipeline.encode(pairs, self.tokens, self.backend, budget, truncate)
         vectors: Float32 = gathered(windows, len(pairs), self.dimension, bool(show_progress_bar))
         if normalize_embeddings:
             vectors = arithmetic.unit(vectors)
         return vectors[0] if is_single(sentences) else vectors
 
+    @known_keywords
     def encode_stream(
         self,
         sentences: Iterable[Any],
@@ -127,12 +128,13 @@ class Encoder:
         window: int = pipeline.WINDOW,
     ) -> Iterator[Float32]:
         """Encode an iterable of any length, in order and in bounded memory; see ``INSTRUCTOR.encode_stream``."""
-        pairs = iter_pairs(sentences, self._instruction(instruction))
+        pairs = iter_pairs(sentences, instruction, self.default_instruction)
         return pipeline.stream(pairs, self.tokens, self.backend, batch_size, truncate, window)
 
+    @known_keywords
     def count_tokens(self, sentences: Any, instruction: str | Instruction | None = None) -> Int32:
         """Count the tokens of each text, instruction and EOS token included, before truncation: int32 of shape (n,)."""
-        return self.tokens.count(as_pairs(sentences, self._instruction(instruction)))
+        return self.tokens.count(as_pairs(sentences, instruction, self.default_instruction))
 
     def similarity(self, a: Any, b: Any) -> Float32:
         """Return the cosines between two sets of vectors, shapes (n, dim) and (m, dim), as an array (n, m).
@@ -159,9 +161,6 @@ class Encoder:
     def max_seq_length(self, value: int) -> None:
         self.tokens.max_length = value
 
-    def _instruction(self, instruction: str | Instruction | None) -> str | Instruction | None:
-        return self.default_instruction if instruction is None else instruction
-
 
 def _rows(vectors: Any) -> Any:
     """Return a single vector as a set of one."""
@@ -174,8 +173,8 @@ def _unsupported(precision: str) -> InputError | MissingExtraError:
     if not kernels:
         return MissingExtraError(
             "encoding without torch needs the compiled engine, which this installation does not have; install a wheel "
-            'of this platform, or a C compiler and then the package again, or: pip install "instructor-embedding[torch]" '
-            "and use INSTRUCTOR"
+            "of this platform, or a C compiler and then the package again, or use INSTRUCTOR after: "
+            'pip install "instructor-embed[torch]"'
         )
     known = ", ".join(dict.fromkeys(kind for kinds in kernels.values() for kind in kinds))
     return InputError(f"precision={precision!r} is not supported by this CPU and model; this CPU computes in: {known}")

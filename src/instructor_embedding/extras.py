@@ -14,10 +14,12 @@ EXTRA_OF = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "lancedb": "index",
+    "pacmap": "pacmap",
+    "sklearn": "viz",
+    "umap": "umap",
     "pgvector": "postgres",
     "psycopg": "postgres",
     "pyarrow": "parquet",
-    "qdrant_client": "qdrant",
     "qdrant_edge": "qdrant",
     "accelerate": "train",
     "peft": "train",
@@ -67,5 +69,5 @@ def need(library: str, purpose: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != root:
             raise
         extra = EXTRA_OF.get(root)
-        package = f'"instructor-embedding[{extra}]"' if extra else root
+        package = f'"instructor-embed[{extra}]"' if extra else root
         raise MissingExtraError(f"{purpose} needs the library {root}; install it with: pip install {package}") from None

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from instructor_embedding.engine import pipeline
-from instructor_embedding.engine.backend import Backend, as_numpy
+from instructor_embedding.engine.backend import Backend
 from instructor_embedding.engine.backends.eager import EagerBackend
+from instructor_embedding.engine.conversion import converted, normalized
 from instructor_embedding.engine.features import attention_mask, features, inputs_of
 from instructor_embedding.engine.gather import gathered
 from instructor_embedding.engine.options import Options, Single, StatesOptions, Truncate
@@ -23,11 +23,12 @@ from instructor_embedding.errors import InputError, known_keywords, nearest
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Instruction, as_pairs, is_single, iter_pairs
 from instructor_embedding.model import hub
+from instructor_embedding.model.cosine import cosines
 from instructor_embedding.model.device import device_of, dtype_of
 from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.folder.read import read
 from instructor_embedding.model.folder.write import write
-from instructor_embedding.model.lowbit_layers import Quantized, plain
+from instructor_embedding.model.lowbit_layers import Quantized, without_quantization
 from instructor_embedding.model.packed import Float32, Int32
 from instructor_embedding.model.pooling import pooling_mask
 
@@ -41,7 +42,8 @@ class INSTRUCTOR(Embedder):
     """One model that embeds any text for any task, as an instruction beside the text says.
 
     Use it wherever ``InstructorEmbedding.INSTRUCTOR`` was used: arguments and results are the same, vectors are equal
-    to the original's within 1e-6, and ``docs/migrating.md`` lists what differs. It is an ordinary ``nn.Module``.
+    to the original's within 1e-6, and ``docs/migrating.md`` lists what differs. It is an ordinary ``nn.Module``;
+    `Encoder` gives the same vectors on CPUs without torch.
 
     Parameters
     ----------
@@ -51,29 +53,35 @@ class INSTRUCTOR(Embedder):
     device : str or torch.device, optional
         Default: cuda if there is one, else mps, else cpu.
     cache_folder : path, optional
-        Where downloads are kept.
+        Where downloads are stored.
     use_auth_token, token : str or bool, optional
         Hub token; the first is the older name.
     revision : str, optional
         Branch, tag or commit on the hub.
     local_files_only : bool
-        Take hub models from the cache alone.
+        Use the cache of downloads alone.
     dtype : str or torch.dtype, optional
         ``"float32"`` (default), ``"bfloat16"`` or ``"float16"``. Vectors come as float32 whatever it is.
     backend : str
         ``"torch"`` (default), or, on a CPU, ``"openvino"`` or ``"onnx"``; ``"auto"`` tries those that are installed and
         keeps the fastest.
     precision : str, optional
-        ``"exact"``, or, on a CPU, about twice or four times as fast: ``"fast"`` computes in bfloat16, which the CPU
-        must know (cosine to exact vectors about 0.99998), ``"int8"`` in 8 bits (about 0.9997). Default: ``"exact"``,
-        and for folders of quantized weights ``"int8"`` where the CPU has products of 8 bits.
+        ``"exact"``, or, faster on a CPU: ``"fast"`` computes in bfloat16, where the CPU has it (cosine to exact vectors
+        about 0.99998), ``"int8"`` in 8 bits (about 0.9997). Default: ``"int8"`` for folders of quantized weights where
+        that is fast, else ``"exact"``.
+
+    Attributes
+    ----------
+    default_instruction : str or Instruction, optional
+        The instruction of texts that come without one where a call gives none; ``""`` says that there is none on
+        purpose, for libraries that call `encode` with two documents like an unnested pair. Default: None.
 
     Raises
     ------
     ModelNotFoundError
         No such folder, or no such model on the hub.
     CheckpointError
-        The files are broken or of another kind of model.
+        The files are corrupt or of another kind of model.
     InputError
         An argument is not allowed.
 
@@ -178,7 +186,7 @@ class INSTRUCTOR(Embedder):
             Most often a list of ``[instruction, text]``; `as_pairs` names every form. Instructions may differ from
             text to text at no cost.
         batch_size : int
-            Sets memory: one run holds at most ``batch_size * 32`` tokens, or one text. Results do not depend on it.
+            Sets memory: one run has at most ``batch_size * 32`` tokens, or one text. Results do not depend on it.
         show_progress_bar : bool, optional
             Show progress on stderr; default no.
         output_value : str or None
@@ -189,12 +197,12 @@ class INSTRUCTOR(Embedder):
         device : str or torch.device, optional
             Move the model there first.
         normalize_embeddings : bool
-            Scale vectors to length 1; published models do so anyway.
+            Scale vectors to unit norm; published models do so anyway.
         instruction : str or Instruction, optional
             The instruction of all texts that come without one.
         truncate : str
-            What happens when texts are longer than ``max_seq_length``: ``"warn"`` cuts them and says how many,
-            ``"error"`` refuses, ``"quiet"`` cuts. `count_tokens` gives the lengths.
+            For texts longer than ``max_seq_length``: ``"warn"`` truncates them and warns once with their number,
+            ``"error"`` refuses, ``"quiet"`` truncates. `count_tokens` gives the lengths.
 
         Returns
         -------
@@ -214,13 +222,14 @@ class INSTRUCTOR(Embedder):
             hint = nearest(str(output_value), [choice for choice in OUTPUTS if choice])
             raise InputError(f"output_value={output_value!r} is unknown{hint}; known: {', '.join(map(repr, OUTPUTS))}")
         budget = pipeline.budget_of(batch_size)
-        pairs = as_pairs(sentences, self._instruction(instruction))
+        pairs = as_pairs(sentences, instruction, self.default_instruction)
         self._prepare(device)
         results: Any
         if output_value == "sentence_embedding":
             windows = pipeline.encode(pairs, self.tokens, self.backend, budget, truncate)
             vectors = gathered(windows, len(pairs), self.dimension, bool(show_progress_bar))
-            results = self._converted(vectors, normalize_embeddings, convert_to_numpy, convert_to_tensor)
+            vectors = normalized(vectors) if normalize_embeddings and not self.head.normalize else vectors
+            results = converted(vectors, convert_to_numpy, convert_to_tensor, self.device)
         else:
             windows = pipeline.encode_states(pairs, self.tokens, EagerBackend(self), budget, truncate)
             if output_value is None:
@@ -229,6 +238,7 @@ class INSTRUCTOR(Embedder):
                 results = [rows.clone() for window in windows for rows in window.states or []]
         return results[0] if is_single(sentences) else results
 
+    @known_keywords
     def encode_stream(
         self,
         sentences: Iterable[Any],
@@ -240,9 +250,8 @@ class INSTRUCTOR(Embedder):
     ) -> Iterator[Float32]:
         """Encode an iterable of any length, in order and in bounded memory.
 
-        Use it for what does not fit in memory: vectors come one by one, float32 of shape (dim,), and `sentences` is
-        read at most two windows ahead. Arguments and errors are those of `encode`; a warning about truncated texts
-        comes once, when the stream ends or is closed.
+        Vectors come one by one, float32 of shape (dim,), and `sentences` is read at most two windows ahead. Arguments
+        and errors are those of `encode`; a warning about truncated texts comes once, when the stream ends or is closed.
 
         Examples
         --------
@@ -250,19 +259,17 @@ class INSTRUCTOR(Embedder):
         ...     store(vector)
         """
         self._prepare(None)
-        pairs = iter_pairs(sentences, self._instruction(instruction))
+        pairs = iter_pairs(sentences, instruction, self.default_instruction)
         return pipeline.stream(pairs, self.tokens, self.backend, batch_size, truncate, window)
 
+    @known_keywords
     def count_tokens(self, sentences: Any, instruction: str | Instruction | None = None) -> Int32:
-        """Count the tokens of each text, instruction and end mark included, before truncation.
-
-        Use it to see what ``max_seq_length`` would cut. Takes what `encode` takes; returns int32 of shape (n,).
-        """
-        return self.tokens.count(as_pairs(sentences, self._instruction(instruction)))
+        """Count the tokens of each text, instruction and EOS token included, before truncation: int32 of shape (n,)."""
+        return self.tokens.count(as_pairs(sentences, instruction, self.default_instruction))
 
     def tokenize(self, texts: Any) -> dict[str, Tensor]:
         """Return the input of `forward`: ``input_ids``, ``attention_mask`` (n, L), ``context_masks`` (n,)."""
-        pairs = as_pairs(texts, self.default_instruction)
+        pairs = as_pairs(texts, default=self.default_instruction)
         mask = attention_mask(self.tokens.pack(pairs), self.device)
         return inputs_of(pairs, self) | {"attention_mask": mask}
 
@@ -278,15 +285,21 @@ class INSTRUCTOR(Embedder):
         return {**features, "token_embeddings": states, "sentence_embedding": vectors}
 
     def similarity(self, a: Any, b: Any) -> Tensor:
-        """Return the cosines between two sets of vectors, shapes (n, dim) and (m, dim), as a tensor (n, m)."""
-        rows, columns = (F.normalize(torch.atleast_2d(torch.as_tensor(x)).float(), dim=1) for x in (a, b))
-        return rows @ columns.T
+        """Return the cosines between two sets of vectors, shapes (n, dim) and (m, dim), as a tensor (n, m).
 
+        Raises
+        ------
+        InputError
+            They are not vectors of one width.
+        """
+        return cosines(a, b)
+
+    @known_keywords
     def save(self, path: str | os.PathLike[str], *, layout: str = "sentence-transformers") -> None:
         """Write the model to a folder that `INSTRUCTOR` loads.
 
-        Use ``layout="sentence-transformers"`` for folders that sentence-transformers 5 and later load too (pass the
-        instruction as ``prompt=``), ``layout="legacy-1.0"`` for InstructorEmbedding 1.0.1.
+        ``layout="sentence-transformers"`` loads in sentence-transformers 5 and later too (pass the instruction as
+        ``prompt=``), ``layout="legacy-1.0"`` in InstructorEmbedding 1.0.1.
 
         Raises
         ------
@@ -294,6 +307,8 @@ class INSTRUCTOR(Embedder):
             The layout is unknown or cannot hold quantized weights, the path is a file, or ``quantize_dynamic`` put
             in other layers than int8 linear ones.
         """
+        if not os.fspath(path):
+            raise InputError("path is empty; pass the folder to save to")
         write(self, Path(path).expanduser(), layout)
 
     save_pretrained = save
@@ -317,17 +332,20 @@ class INSTRUCTOR(Embedder):
     def as_sentence_transformer(self) -> Any:
         """Return the model as a ``sentence_transformers.SentenceTransformer``, for code that wants that class.
 
-        It holds weights of its own, takes one instruction a call (``encode(texts, prompt=...)``) and needs
-        sentence-transformers 5 or later.
+        It takes one instruction per call (``encode(texts, prompt=...)``), has float32 weights of its own, and gives the
+        vectors of ``precision="exact"`` within 1e-5.
         """
         library = need("sentence_transformers", "as_sentence_transformer()")
         with tempfile.TemporaryDirectory() as scratch:
-            write(Embedder(plain(self.encoder), plain(self.head), self.tokens), Path(scratch))
+            write(
+                Embedder(without_quantization(self.encoder), without_quantization(self.head), self.tokens),
+                Path(scratch),
+            )
             return library.SentenceTransformer(scratch, device=str(self.device))
 
     @property
     def max_seq_length(self) -> int:
-        """Tokens kept of each text, instruction and end mark included; settable."""
+        """Most tokens of a text that are encoded, instruction and EOS token included; settable."""
         return self.tokens.max_length
 
     @max_seq_length.setter
@@ -376,19 +394,7 @@ class INSTRUCTOR(Embedder):
             self.runtime.refresh()
         return super().train(mode)
 
-    def _instruction(self, instruction: str | Instruction | None) -> str | Instruction | None:
-        return self.default_instruction if instruction is None else instruction
-
     def _prepare(self, device: str | torch.device | None) -> None:
         if device is not None:
             self.to(device_of(device))
         self.eval()
-
-    def _converted(self, vectors: Any, normalize: bool, numpy: bool, tensor: bool) -> Any:
-        """Return vectors in the type that the flags request."""
-        if normalize and not self.head.normalize:
-            vectors = vectors / (vectors**2).sum(1)[:, None] ** 0.5
-        if numpy and not tensor:
-            return as_numpy(vectors)
-        rows = torch.as_tensor(vectors).to(self.device)
-        return rows if tensor else list(rows)

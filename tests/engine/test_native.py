@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import os
 import shutil
 import subprocess
 import sys
@@ -219,7 +220,7 @@ def test_heads_that_are_more_than_products(models, inputs):
     head = Head([dense], normalize=False)
     batch = models["relu"].tokens.pack(inputs["pairs"])
     np.testing.assert_allclose(
-        native_backend(encoder, head).run(batch), eager_backend(encoder, head).run(batch), atol=1e-6
+        native_backend(encoder, head).run(batch), eager_backend(encoder, head).run(batch), atol=2e-6
     )
 
 
@@ -361,9 +362,11 @@ def test_a_stale_library_is_compiled_again_or_left_out(sources, tmp_path, monkey
 
 def test_a_library_of_the_first_interface_is_left_out(tmp_path, monkeypatch, caplog):
     """It has no handshake at all."""
-    (tmp_path / "old.c").write_text("int features(void) { return 7; }\n", encoding="utf-8")
-    if build.compile_library(tmp_path):
+    source = tmp_path / "old.c"
+    source.write_text("int features(void) { return 7; }\n", encoding="utf-8")
+    if os.name == "nt" or not shutil.which("cc"):
         pytest.skip("there is no compiler here")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / build.LIBRARY, source], check=True)
     monkeypatch.setattr(native_library, "FILE", tmp_path / build.LIBRARY)
     assert native_library._available.__wrapped__() == ()
     assert "no engine_abi" in caplog.text

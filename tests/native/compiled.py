@@ -17,26 +17,26 @@ MACHINE = build.NAMES.get(platform.machine(), platform.machine())
 EMULATED = ("kernels_avx2_vnni.c", "kernels_avx512.c", "kernels_avx512_vnni.c", "kernels_avx512_bf16.c")
 
 
-def sources(emulated):
-    """Return (file, its flags) for every source; those that this CPU may lack the instructions for are emulated."""
+def sources(emulated, machine):
+    """Return each source's flags; instructions that this CPU may lack are emulated where that is requested."""
     flags = {build.FOLDER / name: () for name in build.SOURCES}
-    for name, own in build.KERNELS.get(MACHINE, {"kernels_plain.c": ()}).items():
+    for name, own in build.KERNELS.get(machine, {"kernels_plain.c": ()}).items():
         replaced = emulated and name in EMULATED
         flags[build.FOLDER / name] = ("-include", str(FOLDER / "emulated_avx512.h"), *build.AVX2) if replaced else own
     if emulated:
         del flags[build.FOLDER / "features.c"]
         flags[FOLDER / "all_features.c"] = ()
-    return flags.items()
+    return flags
 
 
-def compile_all(target, compiler, flags, emulated=False, extra=(), link=("-shared",)):
+def compile_all(target, compiler, flags, emulated=False, machine=MACHINE, extra=(), link=("-shared",)):
     """Compile the engine, and `extra` sources, into `target`; returns what went wrong, or nothing."""
     with tempfile.TemporaryDirectory() as folder:
         objects = []
         running = []
-        for number, (source, own) in enumerate([*sources(emulated), *((source, ()) for source in extra)]):
-            objects.append(f"{folder}/{number}.o")
-            command = [
+        for source, own in (sources(emulated, machine) | dict.fromkeys(extra, ())).items():
+            objects.append(f"{folder}/{len(objects)}.o")
+            step = [
                 *compiler,
                 *build.COMMON,
                 "-fPIC",
@@ -49,14 +49,19 @@ def compile_all(target, compiler, flags, emulated=False, extra=(), link=("-share
                 "-o",
                 objects[-1],
             ]
-            running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
-        errors = [errors for process in running if (errors := process.communicate()[1]) and process.returncode]
-        if errors:
-            return errors[0]
+            running.append(subprocess.Popen(step, stderr=subprocess.PIPE, text=True))
+        errors = [(process.communicate()[1], process.returncode) for process in running]
+        if problem := next((error for error, code in errors if code), ""):
+            return problem
         done = subprocess.run(
             [*compiler, *flags, *link, "-o", target, *objects, "-lpthread", "-lm"], capture_output=True, text=True
         )
         return done.stderr if done.returncode else ""
+
+
+def compile_driver(target, compiler, flags, emulated=False, machine=MACHINE):
+    """Compile the engine and the driver that runs it without Python."""
+    return compile_all(target, compiler, flags, emulated, machine, extra=[FOLDER / "driver.c"], link=())
 
 
 @functools.cache

@@ -18,9 +18,9 @@ from instructor_embedding.model.lowbit_layers import (
     QuantizedEmbedding,
     QuantizedLinear,
     dequantized,
-    plain,
     rounded,
     weight_of,
+    without_quantization,
 )
 
 KINDS = ["relu", "gated", "wide"]
@@ -166,9 +166,9 @@ def test_plain_parts_for_training_and_other_libraries(models, inputs):
     from instructor_embedding.training.embedder import Embedder
 
     small = quantize(models["gated"], "int4")
-    floats = embedder.Embedder(plain(small.encoder), plain(small.head), small.tokens)
+    floats = embedder.Embedder(without_quantization(small.encoder), without_quantization(small.head), small.tokens)
     assert not [layer for layer in floats.encoder.modules() if isinstance(layer, Quantized)]
-    assert plain(models["gated"].encoder) is models["gated"].encoder
+    assert without_quantization(models["gated"].encoder) is models["gated"].encoder
     batch = small.tokens.pack(inputs["pairs"])
     expected = EagerBackend(small).run(batch)
     np.testing.assert_allclose(EagerBackend(floats).run(batch), expected, atol=1e-6)

@@ -91,12 +91,12 @@ def encode(
     from instructor_embedding.engine.backend import as_numpy
 
     budget = pipeline.budget_of(batch_size)
-    embedder = options.load(model, device, dtype, backend, precision)
+    embedder = options.load_encoder(model, device, dtype, backend, precision)
     start = time.perf_counter()
     texts = tokens = truncated = 0
     progress = tqdm(unit=" texts", desc="encode", leave=False, disable=None)
     with progress as bar, vector_files.VectorFile(output, kind, embedder.dimension, columns.keep) as file:
-        windows = pipeline.encode(waiting.pairs(), embedder.tokens, embedder.eval().backend, budget, truncate)
+        windows = pipeline.encode(waiting.pairs(), embedder.tokens, embedder.backend, budget, truncate)
         for window in windows:
             batch = waiting.take(len(window.pairs))
             file.write(window.pairs, as_numpy(window.vectors), [row.kept for row in batch])

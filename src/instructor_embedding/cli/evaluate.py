@@ -212,6 +212,7 @@ def following(
     from instructor_embedding.evaluation.following.picture import draw
     from instructor_embedding.evaluation.following.run import evaluate
     from instructor_embedding.evaluation.report.render import render
+    from instructor_embedding.evaluation.report.runs import merged
     from instructor_embedding.evaluation.report.runs import of_scores as runs_of
     from instructor_embedding.evaluation.report.sections import sections
 
@@ -229,7 +230,7 @@ def following(
     if results.as_json:
         results.show(scores)
     else:
-        runs = runs_of(scores)
+        runs = merged(runs_of(scores))
         typer.echo(render(runs, sections(runs), "terminal"))
     if picture is not None:
         draw(of_scores(scores), picture)

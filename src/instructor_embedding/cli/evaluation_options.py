@@ -49,11 +49,14 @@ class ModelOptions:
         from instructor_embedding import encoders
         from instructor_embedding.evaluation import baselines
         from instructor_embedding.evaluation.cached_encoder import CachedEncoder
+        from instructor_embedding.evaluation.exported import ExportedModel, library_of
         from instructor_embedding.evaluation.network import without_waiting
 
         if self.library == BASELINE:
             learned = texts() if texts is not None and self.model == "tf-idf" else ()
             model: Any = baselines.baseline(self.model, learned)
+        elif library_of(self.model) is not None:
+            model = ExportedModel(self.model, self.precision or "exact", self.batch_size)
         else:
             with without_waiting():
                 model = encoders.load(

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Search texts by meaning.", rich_markup_mode=None)
 
-Location = Annotated[
-    str, typer.Argument(metavar="INDEX", help="Folder, postgresql://HOST/DATABASE#NAME or http://HOST:6333/NAME.")
-]
+Location = Annotated[str, typer.Argument(metavar="INDEX", help="Folder, or postgresql://HOST/DATABASE#NAME.")]
 File = Annotated[
     str,
     typer.Argument(metavar="FILE", help="File of rows as encode reads it, Markdown, a folder of text, or - for stdin."),

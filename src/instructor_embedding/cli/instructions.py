@@ -1,4 +1,4 @@
-"""``instructor-embed instructions``: which instruction is better on texts of one's own."""
+"""``instructor-embed instructions``: which instruction is better on texts of your own."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +12,7 @@ import typer
 from instructor_embedding.errors import InputError, choose
 
 if TYPE_CHECKING:
+    from instructor_embedding.encoder import Encoder
     from instructor_embedding.instructor import INSTRUCTOR
 
 DEFAULT = "instructor-mini"  # comes with the package
@@ -26,9 +29,7 @@ ModelOption = Annotated[
     str | None,
     typer.Option("-m", "--model", help=f"Hub id or folder of the model.  [default: {DEFAULT}]", show_default=False),
 ]
-RequiredModel = Annotated[
-    str | None, typer.Option("-m", "--model", help="Hub id or folder of the model.  [required]")
-]
+RequiredModel = Annotated[str | None, typer.Option("-m", "--model", help="Hub id or folder of the model.  [required]")]
 ModelArgument = Annotated[str | None, typer.Argument(metavar="[MODEL]", hidden=True)]
 Folder = Annotated[str | None, typer.Option("-o", "--output", help="Folder to write.  [required]")]
 ModelAndFolder = Annotated[list[str] | None, typer.Argument(metavar="[MODEL] [FOLDER]", hidden=True)]
@@ -143,3 +144,28 @@ def load(
     from instructor_embedding.instructor import INSTRUCTOR
 
     return INSTRUCTOR(model, device=device, dtype=dtype, backend=backend, precision=precision)
+
+
+def load_encoder(
+    model: str, device: str | None, dtype: str, backend: str = "torch", precision: str | None = None
+) -> Encoder | INSTRUCTOR:
+    """Load a model that only encodes: without torch, which takes seconds to import, where the compiled engine runs it.
+
+    Both classes have ``tokens``, ``backend``, ``dimension``, ``encode`` and ``similarity``, and give the same vectors.
+    """
+    check(dtype=dtype, backend=backend, precision=precision)
+    on_cpu = device == "cpu" or (device is None and not _gpu_is_likely())
+    if on_cpu and dtype == "float32" and backend == "torch":
+        from instructor_embedding.encoder import Encoder
+        from instructor_embedding.engine.native_library import kernels
+
+        if kernels():
+            # torch has kernels for precisions and models that the compiled engine does not support
+            with contextlib.suppress(InputError):
+                return Encoder(model, precision)
+    return load(model, device, dtype, backend, precision).eval()
+
+
+def _gpu_is_likely() -> bool:
+    """Return True if this machine may have a GPU that torch uses; asking torch itself would import it."""
+    return sys.platform == "darwin" or any(map(os.path.exists, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")))

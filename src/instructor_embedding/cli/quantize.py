@@ -134,9 +134,9 @@ def _show(agreement: Agreement, scores: dict[str, tuple[float, float]], as_json:
 
 
 def _full_size(model: INSTRUCTOR) -> int:
-    from instructor_embedding.model.lowbit_layers import parameters
+    from instructor_embedding.model.lowbit_layers import count_parameters
 
-    return 4 * parameters(model)
+    return 4 * count_parameters(model)
 
 
 def _close(folder: Path, full: int, facts: dict[str, Any], seconds: float, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import stat
 import sys
@@ -73,7 +74,9 @@ def serve(
 
     limits = Limits(max_batch_tokens, max_client_batch_size, max_body, max_queue_tokens, max_wait)
     loading = {"device": device, "dtype": dtype, "backend": backend, "precision": precision}
-    service = _service([*(models or []), *(model or [])] or [options.DEFAULT], loading, limits, instructions, default_instruction)
+    service = _service(
+        [*(models or []), *(model or [])] or [options.DEFAULT], loading, limits, instructions, default_instruction
+    )
     app = application(service, keys, cors or (), log)
     running.run(service, app, server, host, port, lambda port: _announce(service, host, port, bool(keys)))
 
@@ -89,8 +92,17 @@ def _service(
     for argument in models:
         name, _, source = argument.rpartition("=")
         source_name = Path(source).name if Path(source).is_dir() else source
-        ready.append(served(name or source_name, options.load(source, **loading), limits, extra))
+        ready.append(served(name or source_name, _encoder(source, loading), limits, extra))
     return Service(ready, limits, default_instruction)
+
+
+def _encoder(source: str, loading: dict[str, Any]) -> Any:
+    """Load a model; where torch is not installed, for the compiled engine alone."""
+    if importlib.util.find_spec("torch"):
+        return options.load(source, **loading)
+    from instructor_embedding.encoder import Encoder
+
+    return Encoder(source, loading["precision"])
 
 
 def _keys(file: Path | None) -> list[str]:

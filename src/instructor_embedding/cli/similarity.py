@@ -40,7 +40,7 @@ def similarity(
         instructions = instructions * len(texts)
     if len(instructions) != len(texts):
         raise InputError(f"-i was given {len(instructions)} times for {len(texts)} texts; give it once or for each")
-    embedder = options.load(model, device, dtype)
+    embedder = options.load_encoder(model, device, dtype)
     vectors = embedder.encode([list(pair) for pair in zip(instructions, texts, strict=True)])
     cosines = embedder.similarity(vectors, vectors).tolist()
     if as_json:

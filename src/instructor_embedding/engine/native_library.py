@@ -285,17 +285,17 @@ def _load() -> ctypes.CDLL | str | None:
         loaded = ctypes.CDLL(str(FILE))
     except OSError:
         return None
-    sizes = (c_int32 * len(_STRUCTURES))()
+    expected = _layout()
+    layout = (c_int32 * len(expected))()
     try:
         loaded.engine_abi.restype, loaded.engine_abi.argtypes = c_int32, (POINTER(c_int32), c_int32)
-        version = loaded.engine_abi(sizes, len(sizes))
+        version = loaded.engine_abi(layout, len(layout))
     except AttributeError:
         _close(loaded)
         return f"{FILE} is of other sources: it has no engine_abi"
-    expected = [ctypes.sizeof(structure) for structure in _STRUCTURES]
-    if version != ABI or list(sizes) != expected:
+    if version != ABI or list(layout) != expected:
         _close(loaded)
-        return f"{FILE} is of other sources: interface {version} {list(sizes)}, expected {ABI} {expected}"
+        return f"{FILE} is of other sources: interface {version} {list(layout)}, expected {ABI} {expected}"
     model, batch = POINTER(Model), POINTER(Batch)
     packing = (c_int32, c_int32, POINTER(Source), c_int32, c_int32, c_int32)
     for name, result, arguments in (
@@ -310,6 +310,15 @@ def _load() -> ctypes.CDLL | str | None:
         function = getattr(loaded, f"engine_{name}")
         function.restype, function.argtypes = result, arguments
     return loaded
+
+
+def _layout() -> list[int]:
+    """Return what `engine_abi` reports: the size of each structure, followed by the offsets of its fields."""
+    numbers: list[int] = []
+    for structure in _STRUCTURES:
+        fields = structure._fields_
+        numbers += [ctypes.sizeof(structure), *(getattr(structure, field[0]).offset for field in fields)]
+    return numbers
 
 
 def _close(loaded: ctypes.CDLL) -> None:

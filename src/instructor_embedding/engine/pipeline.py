@@ -52,7 +52,7 @@ class Tokenized:
     index : int of shape (n,)
         The row of `packed` that each text is.
     full : int32 of shape (n,)
-        Tokens of each text before truncation.
+        Tokens of each text before truncation; of very long texts a lower bound, see `TextTokenizer.pack`.
     kept : int32 of shape (n,)
         Tokens of each text that are encoded.
     """
@@ -96,7 +96,7 @@ def tokenize(pairs: Sequence[Pair], tokens: TextTokenizer, truncate: str = "warn
     """
     policy = Truncation(truncate, tokens.max_length)
     batch = _tokenized(pairs, tokens)
-    policy.check(batch.full, batch.kept)
+    policy.check(batch.full, batch.kept, _counter(batch, tokens))
     policy.warn()
     return batch
 
@@ -210,7 +210,7 @@ def tokenized(
         pending = _following(source, tokens, None)
         while pending is not None:
             batch = pending.result()
-            policy.check(batch.full, batch.kept)
+            policy.check(batch.full, batch.kept, _counter(batch, tokens))
             pending = _following(source, tokens, ahead)
             yield batch
     except GeneratorExit:
@@ -266,6 +266,11 @@ def _tokenized(pairs: Sequence[Pair], tokens: TextTokenizer) -> Tokenized:
     index = np.array([rows.setdefault(pair, len(rows)) for pair in pairs], np.intp)
     packed = tokens.pack(list(rows))
     return Tokenized(list(pairs), packed, index, packed.full[index], packed.lengths[index])
+
+
+def _counter(batch: Tokenized, tokens: TextTokenizer) -> Callable[[int], int]:
+    """Return what counts the tokens of one of the texts exactly."""
+    return lambda index: int(tokens.count([batch.pairs[index]])[0])
 
 
 def _index_of(batch: Tokenized, first: int) -> Callable[[int], int]:

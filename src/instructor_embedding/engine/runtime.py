@@ -15,10 +15,11 @@ from instructor_embedding.engine.backends import native, onednn
 from instructor_embedding.engine.backends.eager import EagerBackend
 from instructor_embedding.engine.backends.onnx import OnnxBackend
 from instructor_embedding.engine.backends.openvino import OpenVINOBackend
-from instructor_embedding.engine.torch_weights import weights_of
-from instructor_embedding.errors import InputError, MissingExtraError, choose
+from instructor_embedding.engine.torch_weights import array_of, weights_of
+from instructor_embedding.errors import CheckpointError, InputError, MissingExtraError, choose
 from instructor_embedding.graph import cache
 from instructor_embedding.model.embedder import Embedder
+from instructor_embedding.model.folder.arrays import is_finite
 from instructor_embedding.model.lowbit_layers import QuantizedLinear
 from instructor_embedding.model.packed import Packed
 from instructor_embedding.model.t5 import Block, T5Encoder
@@ -104,6 +105,7 @@ class Runtime:
         return self.__dict__ | {"_cached": None}
 
     def _make(self, name: str, embedder: Embedder) -> Backend:
+        _refuse_not_finite(embedder)
         if name == "torch":
             precision = self.precision(embedder)
             backend = compiled(embedder, precision)
@@ -143,6 +145,17 @@ def compiled(embedder: Embedder, precision: str) -> native.NativeBackend | None:
         return None
     weights = weights_of(embedder)
     return None if weights is None else native.NativeBackend(weights, precision, torch.get_num_threads)
+
+
+def _refuse_not_finite(embedder: Embedder) -> None:
+    """Refuse weights of layers that are infinite or not a number, which a relu or the rounding to 8 bits would hide.
+
+    Those of the table, the last norm and the head cannot hide: they reach every vector, which is checked.
+    """
+    for name, tensor in embedder.encoder.state_dict().items():
+        hidden = name.startswith(("blocks.", "relative_bias."))
+        if hidden and tensor.is_floating_point() and not is_finite(array_of(tensor)):
+            raise CheckpointError(f"{name} has a value that is infinite or not a number; load the model again")
 
 
 def int8_is_fast() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +39,15 @@ class Truncation:
         self.truncated = 0
         self._first = (0, 0)
 
-    def check(self, full: Int32, kept: Int32) -> None:
+    def check(self, full: Int32, kept: Int32, exact: Callable[[int], int] | None = None) -> None:
         """Count the next texts of the call, before they are computed.
 
         Parameters
         ----------
         full, kept : int32 of shape (n,)
             Tokens of each text before and after truncation.
+        exact : callable, optional
+            Returns the exact number of tokens of one of these texts, where `full` is a lower bound.
 
         Raises
         ------
@@ -53,7 +56,9 @@ class Truncation:
         """
         too_long = np.flatnonzero(full > kept)
         if len(too_long) and not self.truncated:
-            self._first = (self.texts + int(too_long[0]), int(full[too_long[0]]))
+            index = int(too_long[0])
+            reported = exact is not None and self.policy != "quiet"
+            self._first = (self.texts + index, exact(index) if exact and reported else int(full[index]))
         self.texts += len(full)
         self.truncated += len(too_long)
         if len(too_long) and self.policy == "error":

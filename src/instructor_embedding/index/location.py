@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.files import manifest as manifests
@@ -11,7 +11,7 @@ from instructor_embedding.index.store import Store
 
 DEFAULT = "lancedb"
 FOLDERS = ("lancedb", "parquet", "qdrant")  # stores that are a folder
-SERVERS = {"postgresql": "postgres", "postgres": "postgres", "http": "qdrant-server", "https": "qdrant-server"}
+SERVERS = {"postgresql": "postgres", "postgres": "postgres"}
 
 
 def store_of(location: str, kind: str | None = None) -> Store:
@@ -20,7 +20,7 @@ def store_of(location: str, kind: str | None = None) -> Store:
     Parameters
     ----------
     location : str
-        A folder; ``postgresql://user@host/database#name``; ``http://host:6333/name``, a collection of Qdrant.
+        A folder; ``postgresql://user@host/database#name``.
     kind : str, optional
         Of a folder, one of `FOLDERS`; default: what its manifest names, of a new one ``"lancedb"``.
 
@@ -76,15 +76,7 @@ def _servers() -> dict[str, Callable[[str], Store]]:
         address, name = location_and_name(location)
         return PostgresStore(address, name)
 
-    def qdrant(location: str) -> Store:
-        from instructor_embedding.index.stores.qdrant_server import QdrantServerStore
-
-        scheme, host, path, query, _ = urlsplit(location)
-        if not path.strip("/"):
-            raise InputError(f"{location}: name the collection: {location.rstrip('/')}/NAME")
-        return QdrantServerStore(urlunsplit((scheme, host, "", query, "")), path.strip("/"))
-
-    return {"postgres": postgres, "qdrant-server": qdrant}
+    return {"postgres": postgres}
 
 
 def location_and_name(location: str, default: str = "instructor") -> tuple[str, str]:

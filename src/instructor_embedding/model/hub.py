@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from instructor_embedding import namesake
 from instructor_embedding.errors import CheckpointError, ModelNotFoundError, nearest
 from instructor_embedding.model.folder import tensors
 
@@ -54,6 +55,7 @@ def resolve(
     ModelNotFoundError
         There is no such folder or model, or the hub cannot be reached and the cache has no copy.
     """
+    namesake.warn_if_replaced()
     path = Path(name).expanduser()
     if path.exists():
         return path
@@ -74,7 +76,6 @@ def resolve(
 def upload(
     folder: Path,
     repo: str,
-    *,
     message: str,
     token: str | bool | None = None,
     private: bool | None = None,

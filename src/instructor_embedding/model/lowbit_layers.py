@@ -192,7 +192,7 @@ def is_dynamic(layer: Any) -> bool:
     return isinstance(layer, nn.Module) and callable(getattr(layer, "weight", None))
 
 
-def stored(module: nn.Module) -> dict[str, Tensor]:
+def stored_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Return a module's tensors as a file holds them: codes as ``NAME.weight``, their scale as ``NAME.weight_scale``.
 
     A layer that ``torch.quantization.quantize_dynamic`` made is stored with the codes that it has.
@@ -233,7 +233,7 @@ def _dynamic(layer: Any) -> tuple[Tensor, Tensor]:
     return weight.int_repr(), scale.float()
 
 
-def put(module: nn.Module, name: str, codes: Tensor, scale: Tensor, columns: Tensor | None) -> None:
+def replace_layer(module: nn.Module, name: str, codes: Tensor, scale: Tensor, columns: Tensor | None) -> None:
     """Put a quantized layer into `module` where its layer `name` is; a bias stays.
 
     Raises
@@ -273,14 +273,14 @@ def plain_layer(layer: Any) -> nn.Module:
     return plain
 
 
-def plain(module: _Module) -> _Module:
+def without_quantization(module: _Module) -> _Module:
     """Return `module` with float32 weights alone: itself, or a copy where layers are held in few bits."""
     held = {id(layer): plain_layer(layer) for layer in module.modules() if isinstance(layer, Quantized)}
     # deepcopy takes what it finds in its memo as copied
     return copy.deepcopy(module, dict[int, Any](held)) if held else module
 
 
-def parameters(module: nn.Module) -> int:
+def count_parameters(module: nn.Module) -> int:
     """Return how many weights a module has, in whatever bits."""
     held = [layer for layer in module.modules() if isinstance(layer, Quantized)]
     return sum(len(layer.codes) * columns_of(layer.codes) for layer in held) + sum(
@@ -288,7 +288,7 @@ def parameters(module: nn.Module) -> int:
     )
 
 
-def kinds(module: nn.Module) -> list[str]:
+def weight_dtypes(module: nn.Module) -> list[str]:
     """Return what a module's weights are held in, such as ``["float32", "int8"]``."""
     held = [layer for layer in module.modules() if isinstance(layer, Quantized)]
     found = {f"int{bits_of(layer.codes)}" for layer in held}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.instructor import INSTRUCTOR
-from instructor_embedding.model.lowbit_layers import Quantized, is_dynamic, kinds, plain_layer, quantized_layer
+from instructor_embedding.model.lowbit_layers import Quantized, is_dynamic, plain_layer, quantized_layer, weight_dtypes
 
 BITS = {"int8": 8, "int4": 4}
 HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -82,7 +82,7 @@ def quantize(model: INSTRUCTOR, weights: str = "int8", *, embedding: str | None 
 
 def rounded_twice(model: INSTRUCTOR, weights: str, embedding: str | None = None) -> str:
     """Return a warning where `quantize` would round weights that are rounded already, else ``""``."""
-    present = [kind for kind in kinds(model) if kind in BITS]
+    present = [kind for kind in weight_dtypes(model) if kind in BITS]
     others = set(present) - {weights, embedding}
     if weights == "float32" or not others:
         return ""

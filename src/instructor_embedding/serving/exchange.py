@@ -54,13 +54,15 @@ class Exchange:
     log: dict[str, Any]
     fields: tuple[str, ...] = ()  # of the request's type, for errors
 
-    async def read(self, kind: type[T]) -> T:
-        """Read and decode the body.
+    async def read(self, kind: type[T], queued: bool = True) -> T:
+        """Read and decode the body of a request, whose texts will be `queued` or not.
 
         Raises
         ------
         RefusedError
             It is too large, too slow, compressed or not JSON.
+        OverloadedError
+            The queue is full.
         msgspec.DecodeError
             It is not what `kind` describes.
         """
@@ -74,7 +76,10 @@ class Exchange:
         decoder = _decoders.get(kind)
         if decoder is None:
             decoder = _decoders[kind] = msgspec.json.Decoder(kind)
-        decoded: T = decoder.decode(await self._body())
+        body = await self._body()
+        if queued:
+            self.service.queue.refuse_if_full()  # thousands of refusals per second must leave time to compute
+        decoded: T = decoder.decode(body)
         return decoded
 
     async def _body(self) -> bytes:

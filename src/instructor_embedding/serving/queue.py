@@ -3,9 +3,10 @@
 Two threads work ahead of each other. One takes slices of requests in fair order and tokenizes them; the other joins
 what is tokenized into one packed batch and runs the backend. They use the two stages of the pipeline of `encode`.
 
-The order is start-time fair queueing: each request is a flow of slices, a slice's tag is the virtual time at which its
-last token would be served if all flows were served at equal speed. A request with one short text is therefore ahead of
-all but the next slice of a request with two thousand, and a long text waits at most as long as its own length.
+The order is start-time fair queueing: each request is a flow of slices, a slice's tag is the virtual time at which it
+would be served if all flows were served at equal speed. A request with one short text is therefore ahead of all but the
+next batch of a request with two thousand, and a long text waits at most as long as its own length. What fits in one
+batch is tagged as a unit, as requests that take turns all end late.
 """
 
 from __future__ import annotations
@@ -169,10 +170,9 @@ class Queue:
         with self._lock:
             self._jobs.add(job)
             self.backlog += tokens
-            tag = self._virtual
             heap = self._heaps.setdefault(lane, [])
-            for slice_ in _sliced(job, costs, max(1, lane.budget // SHARE)):
-                tag += slice_.tokens
+            slices = _sliced(job, costs, max(1, lane.budget // SHARE))
+            for tag, slice_ in zip(_tags(slices, self._virtual, lane.budget), slices, strict=True):
                 heapq.heappush(heap, (tag, next(self._numbers), slice_))
             self._slices_wait.notify()
         self.metrics.queue_tokens.set(self.backlog)
@@ -186,15 +186,15 @@ class Queue:
                 self.metrics.dropped.inc()
                 self._leave(job)
 
-    def wait_seconds(self, tokens: int) -> float:
-        """Estimate how long a request of that many tokens would wait until it is computed."""
-        if self.backlog <= self.rate * self.max_wait:
-            return self.backlog / self.rate if self.rate else 0.0
+    def wait_seconds(self) -> float:
+        """Estimate how long a request would wait until its first batch is computed."""
         if not self.rate:
             return 0.0
-        # a flow is delayed by each other flow for as long as its own length, or until that flow ends
+        if self.backlog <= self.rate * self.max_wait:
+            return self.backlog / self.rate
+        # a large request delays others by one batch at a time, so that it does not count in full
         with self._lock:
-            ahead = sum(min(job.remaining, tokens) for job in self._jobs)
+            ahead = sum(min(job.remaining, job.lane.budget) for job in self._jobs)
         return ahead / self.rate
 
     async def drain(self) -> None:
@@ -218,7 +218,17 @@ class Queue:
             self.metrics.refused.inc()
             wait = (self.backlog + tokens - self.max_tokens) / (self.rate or self.max_tokens)
             raise OverloadedError(min(wait, 60), f"{self.backlog} tokens are queued, at most {self.max_tokens} may be")
-        wait = self.wait_seconds(tokens)
+        self.refuse_if_full()
+
+    def refuse_if_full(self) -> None:
+        """Refuse a request at once that would wait too long; what it holds does not matter, so ask before decoding it.
+
+        Raises
+        ------
+        OverloadedError
+            It would.
+        """
+        wait = self.wait_seconds()
         if wait > self.max_wait:
             self.metrics.refused.inc()
             reason = f"the request would wait {wait:.1f} s, at most {self.max_wait:g} s are allowed"
@@ -386,6 +396,17 @@ def _sliced(job: Job, costs: list[int], most: int) -> list[Slice]:
         tokens += cost
     slices.append(Slice(job, first, len(costs), tokens))
     return slices
+
+
+def _tags(slices: list[Slice], start: float, budget: int) -> list[float]:
+    """Return each slice's tag; those that fit in one batch share the tag of the last, so that they stay together."""
+    tags, first, total = [], 0, start
+    for position, slice_ in enumerate(slices):
+        if position > first and total + slice_.tokens - start > budget:
+            tags += [total] * (position - first)
+            first, start = position, total
+        total += slice_.tokens
+    return tags + [total] * (len(slices) - first)
 
 
 def _answer(jobs: list[Job]) -> None:

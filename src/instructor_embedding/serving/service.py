@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from instructor_embedding.engine.backend import as_numpy
 from instructor_embedding.engine.pipeline import run, run_states
 from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.fingerprint import of_model
@@ -147,7 +148,9 @@ class Service:
         """Start the queue and run each model twice: the first request is as fast as the next, and the rate is known."""
         self.queue.start()
         for served in self.models:
-            pairs = [Pair("Represent the sentence: ", f"A text to start with, number {number}.") for number in range(32)]
+            pairs = [
+                Pair("Represent the sentence: ", f"A text to start with, number {number}.") for number in range(32)
+            ]
             for count in (1, len(pairs)):
                 self.queue.rate = 0.0  # of the batch that comes, not of the slower one before it
                 await self.queue.submit(served.lane, pairs[:count]).result
@@ -171,28 +174,21 @@ def served(name: str, encoder: Encoder, limits: Limits, extra: instructions.Tabl
         precision=str(getattr(encoder, "precision", "exact")),
         fingerprint=of_model(encoder),
     )
-    normalized = bool(getattr(getattr(encoder, "head", None), "normalize", True))
+    probe = lane.compute(encoder.tokens.pack([Pair("", "A text."), Pair("", "Another.")]))
+    normalized = bool(np.allclose(np.linalg.norm(probe, axis=1), 1, atol=1e-3))
     return Served(name, lane, states, instructions.published(name) | (extra or {}), normalized, facts)
 
 
 def _vectors_of(backend: Any, budget: int) -> Callable[[Packed], Any]:
-    def compute(packed: Packed) -> Any:
-        return np.asarray(run(backend, packed, budget))
-
-    return compute
+    return lambda packed: as_numpy(run(backend, packed, budget))
 
 
 def _states_of(encoder: Any, backend: Any, budget: int) -> Callable[[Packed], Any] | None:
-    """Return what computes token states, from the backend or from the model's own modules."""
-    if hasattr(backend, "states"):
-        return lambda packed: [np.asarray(rows) for rows in run_states(backend, packed, budget)[0]]
-    modules = getattr(encoder, "encoder", None)
-    if modules is None:
-        return None
+    """Return what computes token states: the backend, else torch's modules, or None where there are none."""
+    if not hasattr(backend, "states"):
+        if not hasattr(encoder, "head"):
+            return None
+        from instructor_embedding.engine.backends.eager import EagerBackend
 
-    def compute(packed: Packed) -> Any:
-        lengths = packed.lengths
-        rows = modules.packed(packed).detach().numpy()
-        return np.split(rows, np.cumsum(lengths)[:-1])
-
-    return compute
+        backend = EagerBackend(encoder)
+    return lambda packed: [as_numpy(rows) for rows in run_states(backend, packed, budget)[0]]

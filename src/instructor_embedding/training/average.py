@@ -11,7 +11,7 @@ from instructor_embedding.errors import CheckpointError, InputError
 from instructor_embedding.model import embedder, hub
 from instructor_embedding.model.folder.read import read
 from instructor_embedding.model.folder.write import write
-from instructor_embedding.model.lowbit_layers import plain
+from instructor_embedding.model.lowbit_layers import without_quantization
 from instructor_embedding.training.embedder import Embedder, state_of
 
 
@@ -68,7 +68,7 @@ def merge(models: Sequence[str], output: str, weights: Sequence[float] | None = 
 
 def _read(folder: Path) -> embedder.Embedder:
     model = read(folder)
-    return embedder.Embedder(plain(model.encoder), plain(model.head), model.tokens)
+    return embedder.Embedder(without_quantization(model.encoder), without_quantization(model.head), model.tokens)
 
 
 def _refuse_other_model(first: Path, expected: embedder.Embedder, folder: Path, other: embedder.Embedder) -> None:

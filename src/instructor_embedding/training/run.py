@@ -17,7 +17,7 @@ from instructor_embedding.errors import InputError
 from instructor_embedding.model import embedder, hub
 from instructor_embedding.model.folder.read import read
 from instructor_embedding.model.folder.write import write
-from instructor_embedding.model.lowbit_layers import plain
+from instructor_embedding.model.lowbit_layers import without_quantization
 from instructor_embedding.model.scratch import random_embedder
 from instructor_embedding.training import teacher as teachers
 from instructor_embedding.training.arguments import parse
@@ -224,7 +224,9 @@ def _model(settings: Settings, data: TrainingData, output: Path, start: Path | N
             )
         )
     source.tokens.max_length = chosen.max_source_length
-    model = Embedder(embedder.Embedder(plain(source.encoder), plain(source.head), source.tokens))
+    model = Embedder(
+        embedder.Embedder(without_quantization(source.encoder), without_quantization(source.head), source.tokens)
+    )
     _check_dimensions(settings, model.dimension)
     if chosen.dropout is not None:
         model.set_dropout(chosen.dropout)

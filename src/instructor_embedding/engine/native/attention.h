@@ -108,8 +108,8 @@ static void HERE(mix)(const struct attention *what, const struct HERE(scratch) *
         const size_t taken = (size_t)(steps - step < KEYS_SUMMED ? steps - step : KEYS_SUMMED);
         for (int i = 0; i < scratch->head_padded; i += 2 * LANES)
             TILES[count - 1](scratch->weights + 4 * step, scratch->weight_stride,
-                             scratch->values + (size_t)i * steps * 4 + (size_t)step * 8 * LANES, taken, 0, 0, to + i,
-                             (size_t)scratch->head_padded);
+                             scratch->values + (size_t)i * steps * 4 + (size_t)step * 8 * LANES, taken,
+                             scratch->values, taken, 0, to + i, (size_t)scratch->head_padded);
         for (int i = 0; step && i < count * scratch->head_padded; i += LANES)
             vec_store(scratch->mixed + i, vec_add(vec_load(scratch->mixed + i), vec_load(to + i)));
     }
@@ -123,7 +123,7 @@ static void HERE(strip)(const struct attention *what, const struct HERE(scratch)
         memcpy(scratch->queries + i * scratch->query_stride, HERE(row_of)(what, query + i, 0), (size_t)what->head * BYTES);
     for (int key = 0; key < scratch->keys_padded; key += 2 * LANES)
         TILES[count - 1](scratch->queries, scratch->query_stride, scratch->keys + (size_t)key * key_words * 4,
-                         (size_t)key_words, 0, 0, scratch->scores + key, (size_t)scratch->keys_padded);
+                         (size_t)key_words, scratch->keys, (size_t)key_words, 0, scratch->scores + key, (size_t)scratch->keys_padded);
     for (int i = 0; i < count; i++)
         sums[i] = HERE(softmax)(scratch->scores + (size_t)i * scratch->keys_padded, what->bias - (query + i),
                                 what->length, (what->length + LANES - 1) / LANES * LANES,

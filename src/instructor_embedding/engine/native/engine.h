@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* Version of the exported functions and of the structures that callers fill; native_library.py has the same number.
-   Raise both with every change, including those that leave the sizes as they were. */
+   Raise both with every change, including those that leave every size and offset as it was. */
 enum { ENGINE_ABI = 3 };
 
 #if defined(_WIN32)
@@ -58,7 +58,7 @@ struct model {
 };
 
 struct batch {
-    const int32_t *ids;    /* (U,) distinct */
+    const int32_t *ids;    /* (U,) distinct, at most as many as there are tokens */
     const int32_t *where;  /* (T,) index in `ids` of each token */
     const int32_t *starts; /* (texts + 1,) */
     const int32_t *skip;   /* (texts,) */
@@ -68,7 +68,7 @@ struct batch {
 };
 
 /* interface.c. Kernels are numbered from 0, the fastest first; `kernels` is such a number. */
-EXPORT int32_t engine_abi(int32_t *sizes, int32_t count);
+EXPORT int32_t engine_abi(int32_t *layout, int32_t count);
 EXPORT const char *engine_kernels_name(int32_t kernels);
 EXPORT int32_t engine_kernels_kinds(int32_t kernels);
 EXPORT int32_t engine_tile(int32_t kernels, int32_t columns);

@@ -57,6 +57,11 @@ static ALWAYS_INLINE void store(void *to, size_t position, int count, vec x, int
         vec_store_tail((float *)to + position, x, count);
 }
 
+static inline int finish_gates(enum finish finish)
+{
+    return finish == GATE_FLOAT || finish == GATE_BFLOAT16;
+}
+
 /* The sums of a tile and where they belong. `scale` is NULL in floats, `shift` where row codes have no offset. */
 struct tile_sums {
     const float *scale, *sums;
@@ -69,7 +74,7 @@ struct tile_sums {
 static ALWAYS_INLINE void finish_rows(const struct tile_sums *at, const float *row_scale, const struct target *target,
                                       char *to, const enum finish finish)
 {
-    const int gate = finish == GATE_FLOAT || finish == GATE_BFLOAT16;
+    const int gate = finish_gates(finish);
     const int active = finish == ACTIVE_FLOAT || finish == ACTIVE_BFLOAT16;
     const int bfloat16 = finish == TO_BFLOAT16 || finish == ACTIVE_BFLOAT16 || finish == GATE_BFLOAT16;
     for (int half = 0; half < (gate ? 1 : 2); half++) {
@@ -124,42 +129,43 @@ struct part {
     size_t steps, bytes;
 };
 
-/* Prefetches of the bytes that follow a part, shared among the tiles before them: the whole next part is near when its
-   turn comes, however far away weights are, and no tile waits for more than its share. */
-static inline void prefetch_share(const struct part *part, int number, int tiles)
+/* Prefetches, for writing, of where the sums of a tile will go: the rows of a target of many columns lie in no cache. */
+static inline void prefetch_target(const struct target *target, int column, int row, int next)
 {
-    const char *next = part->panel + part->steps * part->bytes;
-    const size_t lines = part->steps * part->bytes / 64;
-    for (size_t line = lines * (size_t)number / (size_t)tiles; line < lines * (size_t)(number + 1) / (size_t)tiles; line++)
-        PREFETCH(next + line * 64);
+    const size_t size = element_bytes(target->finish);
+    const char *to = (const char *)target->to + (row * target->stride + (size_t)column) * size;
+    for (; row < next; row++, to += target->stride * size)
+        PREFETCH_TO_WRITE(to);
 }
 
 /* Tiles `first` to `last` of the rows by one panel. With GROUP > 1 the panel is taken in parts that stay in the L1 cache
-   while all tiles of the group use them, and the sums of a part are added to those of the parts before. */
+   while all tiles of the group use them, and the sums of a part are added to those of the parts before. Meanwhile each
+   tile prefetches its share of the next part, evenly over its steps: in a burst, lines that come from memory would fill
+   the cache's miss buffers, and the rows would wait behind them. */
 static void multiply_group(enum format kind, const struct rows *rows, int count, const struct part *panel, size_t offset,
                            int first, int last, struct tile_sums *at, float *sums, const struct target *target)
 {
-    const int tiles = (count + TILE_ROWS - 1) / TILE_ROWS;
+    const int tiles = (count + TILE_ROWS - 1) / TILE_ROWS, column = at->column / (finish_gates(target->finish) ? 2 : 1);
     const size_t block = GROUP > 1 ? (size_t)PART * (kind == INT8 ? 2 : 1) : panel->steps;
     for (size_t step = 0; step < panel->steps; step += block) {
         const size_t steps = panel->steps - step < block ? panel->steps - step : block;
         const struct part part = {panel->panel + step * panel->bytes, steps, panel->bytes};
+        const size_t lines = steps * part.bytes / 64, interval = (size_t)(last - first) * 64 / part.bytes;
         for (int number = first; number < last; number++) {
             const int row = (int)((int64_t)number * count / tiles), next = (int)((int64_t)(number + 1) * count / tiles);
-            const int few = last - first < 4;
-            if (GROUP > 1 && !few)
-                prefetch_share(&part, number - first, last - first);
+            const size_t share = lines * (size_t)(number - first) / (size_t)(last - first);
+            float *const own = sums + (GROUP > 1 ? (number - first) * TILE_ROWS * 2 * LANES : 0);
+            if (GROUP > 1 && step + steps == panel->steps)
+                prefetch_target(target, column, row, next);
             tiles_of(kind)[next - row - 1](rows->values + row * rows->stride + (offset + step) * 4, rows->stride,
-                                           part.panel, steps, AHEAD ? AHEAD : few ? FEW_AHEAD : 0, step > 0,
-                                           sums + (GROUP > 1 ? (number - first) * TILE_ROWS * 2 * LANES : 0), 2 * LANES);
+                                           part.panel, steps, part.panel + steps * part.bytes + share * 64, interval,
+                                           step > 0, own, 2 * LANES);
+            if (step + steps < panel->steps)
+                continue;
+            at->count = next - row, at->sums = own;
+            finish(at, rows->scale ? rows->scale + row : NULL, target,
+                   (char *)target->to + row * target->stride * element_bytes(target->finish));
         }
-    }
-    for (int number = first; number < last; number++) {
-        const int row = (int)((int64_t)number * count / tiles);
-        at->count = (int)((int64_t)(number + 1) * count / tiles) - row;
-        at->sums = sums + (GROUP > 1 ? (number - first) * TILE_ROWS * 2 * LANES : 0);
-        finish(at, rows->scale ? rows->scale + row : NULL, target,
-               (char *)target->to + row * target->stride * element_bytes(target->finish));
     }
 }
 

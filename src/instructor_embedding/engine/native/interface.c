@@ -22,13 +22,26 @@ const struct kernels *kernels_of(int32_t number)
     return number >= 0 && number < (int32_t)(sizeof all / sizeof *all) ? all[number] : NULL;
 }
 
-/* Returns ENGINE_ABI; `sizes` receives the sizes of the first `count` structures that the caller fills. */
-int32_t engine_abi(int32_t *sizes, int32_t count)
+/* Returns ENGINE_ABI; `layout` receives up to `count` numbers: the size of each structure that callers fill, then the
+   offset of each of its fields. Sizes alone would miss a field that takes the place of padding. */
+int32_t engine_abi(int32_t *layout, int32_t count)
 {
-    const int32_t own[] = {sizeof(struct source), sizeof(struct weight), sizeof(struct layer), sizeof(struct model),
-                           sizeof(struct batch)};
+#define SIZE(structure) (int32_t)sizeof(struct structure)
+#define AT(structure, field) (int32_t)offsetof(struct structure, field)
+    const int32_t own[] = {
+        SIZE(source), AT(source, values), AT(source, scale), AT(source, format), AT(source, rows),
+        SIZE(weight), AT(weight, panels), AT(weight, scale), AT(weight, shift), AT(weight, inputs), AT(weight, outputs),
+        SIZE(layer), AT(layer, attention_norm), AT(layer, feed_forward_norm), AT(layer, qkv), AT(layer, o), AT(layer, up),
+        AT(layer, down),
+        SIZE(model), AT(model, kernels), AT(model, kind), AT(model, attention), AT(model, width), AT(model, heads),
+        AT(model, head), AT(model, inner), AT(model, layers), AT(model, activation), AT(model, gated), AT(model, dense),
+        AT(model, epsilon), AT(model, table_format), AT(model, table), AT(model, table_scale), AT(model, table_columns),
+        AT(model, layer), AT(model, final_norm), AT(model, head_weights),
+        SIZE(batch), AT(batch, ids), AT(batch, where), AT(batch, starts), AT(batch, skip), AT(batch, bias),
+        AT(batch, texts), AT(batch, distinct), AT(batch, span), AT(batch, vectors),
+    };
     for (int i = 0; i < count && i < (int)(sizeof own / sizeof *own); i++)
-        sizes[i] = own[i];
+        layout[i] = own[i];
     return ENGINE_ABI;
 }
 

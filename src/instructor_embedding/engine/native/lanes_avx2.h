@@ -5,12 +5,12 @@
 
 /* A tile of 6 rows by 16 columns: 12 sums, 2 vectors of columns and a spread element fill the 16 registers. */
 enum { LANES = 8, TILE_ROWS = 6 };
-/* 16 tiles use a part of PART steps of a panel (16 KiB) while it is in the L1 cache. Prefetches are shared among the
-   tiles; fewer than 4 tiles fetch FEW_AHEAD bytes in advance inside their loops. */
-enum { GROUP = 16, PART = 256, FEW_AHEAD = 4096, AHEAD = 0, BLOCK = 0, ADD_BLOCKS = 0 };
+/* 16 tiles use a part of PART steps of a panel (16 KiB) while it is in the L1 cache. */
+enum { GROUP = 16, PART = 256, AHEAD = 0, BLOCK = 0, ADD_BLOCKS = 0 };
 #define ADDS_SUMS
 #define EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define PREFETCH(from) _mm_prefetch(from, _MM_HINT_T1)
+#define PREFETCH_TO_WRITE(to) __builtin_prefetch(to, 1, 3)
 
 typedef __m256 vec;
 typedef __m256i words; /* LANES words of 32 bits */
@@ -209,5 +209,13 @@ static inline void words_transpose(words x[8])
 #define int8_STEP 2
 #define int8_PANEL 16
 #define int8_COLUMNS(from) _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(from)))
-#define int8_DOT(sum, x, y) sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, y))
+/* In assembly, as 12 sums, 2 vectors of columns and the two temporaries take all 16 registers, and only in this order. */
+#define int8_ROW(left_sum, right_sum, from)                                                          \
+    do {                                                                                             \
+        __m256i spread, products;                                                                    \
+        __asm__ volatile("vpbroadcastd %4, %2\n\tvpmaddwd %5, %2, %3\n\tvpaddd %3, %0, %0\n\t"         \
+                         "vpmaddwd %6, %2, %2\n\tvpaddd %2, %1, %1"                                  \
+                         : "+x"(left_sum), "+x"(right_sum), "=&x"(spread), "=&x"(products)           \
+                         : "m"(*(const int32_t *)(from)), "x"(left), "x"(right));                    \
+    } while (0)
 #endif

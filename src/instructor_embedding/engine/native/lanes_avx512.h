@@ -5,7 +5,7 @@
 enum { LANES = 16, TILE_ROWS = 12 };
 /* The tile fetches AHEAD bytes in advance inside its loop, and sums all steps; where sums are added to what is there,
    blocks of BLOCK steps, so that a panel's part stays in the cache. */
-enum { AHEAD = 24576, BLOCK = 1024, ADD_BLOCKS = 1, GROUP = 1, PART = 0, FEW_AHEAD = 0 };
+enum { AHEAD = 24576, BLOCK = 1024, ADD_BLOCKS = 1, GROUP = 1, PART = 0 };
 
 typedef __m512 vec;
 typedef __m512i words; /* LANES words of 32 bits */
@@ -196,3 +196,4 @@ static inline void words_transpose(words x[16])
 #define int8_DOT(sum, x, y) DOT("vpdpbusd", sum, x, y) /* unsigned row codes by signed weights */
 #define int8_STORE float32_STORE
 #define PREFETCH(from) _mm_prefetch(from, _MM_HINT_T1)
+#define PREFETCH_TO_WRITE(to) __builtin_prefetch(to, 1, 3)

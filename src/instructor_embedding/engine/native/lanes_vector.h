@@ -13,10 +13,11 @@ enum { LANES = 4, TILE_ROWS = 12 }; /* 24 sums of 32 registers */
 enum { LANES = 4, TILE_ROWS = 4 }; /* 8 sums of 16 registers */
 #define EACH_TILE(X) X(1) X(2) X(3) X(4)
 #endif
-/* 16 tiles use a part of PART steps of a panel while it is in the L1 cache; see gemm.h for prefetches. */
-enum { GROUP = 16, PART = 256, FEW_AHEAD = 2048, AHEAD = 0, BLOCK = 0, ADD_BLOCKS = 0 };
+/* 16 tiles use a part of PART steps of a panel while it is in the L1 cache. */
+enum { GROUP = 16, PART = 256, AHEAD = 0, BLOCK = 0, ADD_BLOCKS = 0 };
 #define ADDS_SUMS
 #define PREFETCH(from) __builtin_prefetch(from, 0, 2)
+#define PREFETCH_TO_WRITE(to) __builtin_prefetch(to, 1, 3)
 
 typedef float vec __attribute__((vector_size(16)));
 typedef int32_t words __attribute__((vector_size(16)));

@@ -29,6 +29,19 @@ static inline vec vec_exp(vec x)
     return vec_scale(sum, n);
 }
 
+/* One step of one row: an element, or a word of several, spread and multiplied by both vectors of columns. */
+#define ROW_OF(kind, left_sum, right_sum, from)                                                      \
+    do {                                                                                             \
+        const kind##_SUM x = kind##_SPREAD(from);                                                    \
+        kind##_DOT(left_sum, x, left);                                                               \
+        kind##_DOT(right_sum, x, right);                                                             \
+    } while (0)
+#define float32_ROW(left_sum, right_sum, from) ROW_OF(float32, left_sum, right_sum, from)
+#define bfloat16_ROW(left_sum, right_sum, from) ROW_OF(bfloat16, left_sum, right_sum, from)
+#ifndef int8_ROW
+#define int8_ROW(left_sum, right_sum, from) ROW_OF(int8, left_sum, right_sum, from)
+#endif
+
 #define EACH_ROW(X)                                                                                  \
     X(0, p0) X(1, p0 + row_stride) X(2, p0 + 2 * row_stride) X(3, p0 + three)                        \
     X(4, p1) X(5, p1 + row_stride) X(6, p1 + 2 * row_stride) X(7, p1 + three)                        \
@@ -36,8 +49,8 @@ static inline vec vec_exp(vec x)
 #ifndef EACH_TILE
 #define EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 #endif
-typedef void tile(const char *rows, size_t row_stride, const char *panel, size_t steps, size_t ahead, int add,
-                  void *sums, size_t stride);
+typedef void tile(const char *rows, size_t row_stride, const char *panel, size_t steps, const char *next,
+                  size_t interval, int add, void *sums, size_t stride);
 
 #define KIND float32
 #include "tile.h"

@@ -1,17 +1,15 @@
 /* Micro-kernels: up to TILE_ROWS rows by a panel of two vectors of columns, all sums in registers.
-   Included once per KIND; the lanes' file says what its SUM, SPREAD, COLUMNS and DOT are.
+   Included once per KIND; the lanes' file says what its SUM, COLUMNS and ROW are.
 
-   tile(rows, row_stride, panel, steps, ahead, add, sums, stride): `ahead` bytes of the panel are prefetched in advance,
-   none where it is 0; sums go to `sums`, `stride` elements per row (int32 in INT8), added to what is there if `add`. */
+   tile(rows, row_stride, panel, steps, next, interval, add, sums, stride): one cache line is prefetched from `next` on
+   every `interval` steps; sums go to `sums`, `stride` elements per row (int32 in INT8), added to what is there if `add`.
+   Where AHEAD is set, all lines of the panel are prefetched so many bytes in advance instead. */
 #define OF(name) NAMED(NAMED(KIND, _), name)
 
 #define START(i, from) OF(SUM) left##i = OF(ZERO)(), right##i = OF(ZERO)();
 #define STEP(i, from)                                                                                \
-    if (i < count) {                                                                                 \
-        const OF(SUM) x = OF(SPREAD)(from);                                                          \
-        OF(DOT)(left##i, x, left);                                                                   \
-        OF(DOT)(right##i, x, right);                                                                 \
-    }
+    if (i < count)                                                                                   \
+        OF(ROW)(left##i, right##i, from);
 #define STORE(i, from)                                                                               \
     if (i < count) {                                                                                 \
         OF(STORE)((int32_t *)sums + i * stride, left##i);                                            \
@@ -25,22 +23,27 @@
     }
 #endif
 
-static ALWAYS_INLINE void NAMED(multiply_, KIND)(const int count, const int prefetch, const char *rows,
-                                                 size_t row_stride, const char *panel, size_t steps, size_t ahead,
+static ALWAYS_INLINE void NAMED(multiply_, KIND)(const int count, const char *rows, size_t row_stride,
+                                                 const char *panel, size_t steps, const char *next, size_t interval,
                                                  int add, void *sums, size_t stride)
 {
     const char *p0 = rows, *p1 = rows + 4 * row_stride, *p2 = rows + 8 * row_stride;
     const size_t three = 3 * row_stride;
     EACH_ROW(START)
-    for (size_t step = 0; step < steps; step++) {
-        const OF(SUM) left = OF(COLUMNS)(panel), right = OF(COLUMNS)(panel + OF(PANEL));
-        EACH_ROW(STEP)
-        if (prefetch) {
-            PREFETCH(panel + ahead);
-            if (OF(PANEL) == 64)
-                PREFETCH(panel + ahead + 64);
+    for (size_t step = 0, until = 0; step < steps;) {
+        until = AHEAD > 0 || steps - step < interval ? steps : step + interval;
+        if (AHEAD == 0)
+            PREFETCH(next);
+        for (; step < until; step++) {
+            const OF(SUM) left = OF(COLUMNS)(panel), right = OF(COLUMNS)(panel + OF(PANEL));
+            EACH_ROW(STEP)
+            if (AHEAD > 0) {
+                PREFETCH(panel + AHEAD);
+                PREFETCH(panel + AHEAD + 64);
+            }
+            p0 += 4, p1 += 4, p2 += 4, panel += 2 * OF(PANEL);
         }
-        p0 += 4, p1 += 4, p2 += 4, panel += 2 * OF(PANEL);
+        next += 64;
     }
 #ifdef ADDS_SUMS
     if (add) {
@@ -55,12 +58,9 @@ static ALWAYS_INLINE void NAMED(multiply_, KIND)(const int count, const int pref
 
 #define TILE(n)                                                                                      \
     static void NAMED(KIND, _##n)(const char *rows, size_t row_stride, const char *panel, size_t steps, \
-                                  size_t ahead, int add, void *sums, size_t stride)                  \
+                                  const char *next, size_t interval, int add, void *sums, size_t stride) \
     {                                                                                                \
-        if (AHEAD > 0 || ahead)                                                                          \
-            NAMED(multiply_, KIND)(n, 1, rows, row_stride, panel, steps, ahead, add, sums, stride);  \
-        else                                                                                         \
-            NAMED(multiply_, KIND)(n, 0, rows, row_stride, panel, steps, 0, add, sums, stride);      \
+        NAMED(multiply_, KIND)(n, rows, row_stride, panel, steps, next, interval, add, sums, stride); \
     }
 EACH_TILE(TILE)
 #define TILE_NAME(n) NAMED(KIND, _##n),

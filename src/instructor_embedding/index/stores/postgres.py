@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-
 from instructor_embedding.errors import InputError, InstructorError
 from instructor_embedding.extras import need
 from instructor_embedding.files import manifest as manifests

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from instructor_embedding.model import pooling, t5
 from instructor_embedding.model.embedder import Embedder
-from instructor_embedding.model.folder.arrays import BFLOAT16, Array
+from instructor_embedding.model.folder.arrays import BFLOAT16, Array, floats
 from instructor_embedding.model.folder.contents import read_contents
-from instructor_embedding.model.lowbit_layers import put
+from instructor_embedding.model.lowbit_layers import replace_layer
 
 
 def read(folder: Path) -> Embedder:
@@ -43,11 +43,13 @@ def _assign(module: nn.Module, tensors: Mapping[str, Array]) -> None:
     for name in module.state_dict():
         scale = tensors.get(f"{name}_scale")
         if scale is None:
-            parameters[name] = tensor_of(tensors[name]).float()
+            parameters[name] = tensor_of(floats(tensors[name]))  # by numpy: torch's threads hang in a forked child
             continue
         columns = tensors.get(f"{name}_columns")
         codes, scales = tensor_of(tensors[name]), tensor_of(scale)
-        put(module, name.removesuffix(".weight"), codes, scales, None if columns is None else tensor_of(columns))
+        replace_layer(
+            module, name.removesuffix(".weight"), codes, scales, None if columns is None else tensor_of(columns)
+        )
     module.load_state_dict(parameters, assign=True, strict=False)
 
 

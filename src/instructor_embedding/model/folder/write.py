@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -18,17 +20,17 @@ from instructor_embedding.model.config import T5Config
 from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.folder.names import file_tensors
 from instructor_embedding.model.folder.tensors import SAFE, TORCH
-from instructor_embedding.model.lowbit_layers import stored
+from instructor_embedding.model.lowbit_layers import stored_tensors
 from instructor_embedding.model.pooling import Dense
 
 _MODULES = "modules.json"
+_SCRATCH = ".saving-"
 LAYOUTS = ("sentence-transformers", "legacy-1.0")
 
 _CARD = """---
 library_name: instructor-embedding
 pipeline_tag: sentence-similarity
 tags:
-- sentence-transformers
 - feature-extraction
 - text-embedding
 - instructor
@@ -45,14 +47,18 @@ from instructor_embedding import INSTRUCTOR
 model = INSTRUCTOR("{name}")
 vectors = model.encode([["Represent the Science title:", "Parton energy loss in QCD matter"]])
 ```
-
-With sentence-transformers, one instruction a call:
+"""
+_ELSEWHERE = """
+With sentence-transformers, one instruction per call:
 `SentenceTransformer("{name}").encode(texts, prompt="Represent the Science title: ")`.
+"""
+_HERE_ALONE = """
+The weights are quantized in this library's own format, which other libraries do not load.
 """
 
 
 def write(model: Embedder, folder: Path, layout: str = LAYOUTS[0]) -> None:
-    """Write a model to `folder`; a kill at any moment leaves one that is whole or that no reader takes for whole.
+    """Write a model to `folder`; a kill at any moment leaves a complete model or one that does not load.
 
     Parameters
     ----------
@@ -61,34 +67,48 @@ def write(model: Embedder, folder: Path, layout: str = LAYOUTS[0]) -> None:
         Created if missing; files of the same name are replaced, others are left alone.
     layout : str
         ``"sentence-transformers"`` loads here and in sentence-transformers 5 and later (older ones refuse its pooling
-        config); ``"legacy-1.0"`` loads here and in InstructorEmbedding 1.0.1.
+        config); ``"legacy-1.0"`` loads here and in InstructorEmbedding 1.0.1. Weights in 8 or 4 bits load here alone:
+        other libraries would misread them, so ``modules.json`` names types that they do not have.
 
     Raises
     ------
     InputError
-        The layout is unknown or cannot hold quantized weights, `folder` is a file, or layers were replaced by others.
+        The layout is unknown or cannot hold quantized weights, `folder` is a file or cannot be written, or layers were
+        replaced by others.
     """
     choose("layout", layout, LAYOUTS)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; pass a folder to save to")
     try:
-        state, dense = stored(model.encoder), [stored(layer) for layer in model.head.dense_layers()]
+        state, dense = stored_tensors(model.encoder), [stored_tensors(layer) for layer in model.head.dense_layers()]
     except ValueError as error:
         raise InputError(
             f"a layer of this model was replaced by a quantized one that no file can hold: {error}; "
             "quantize linear layers alone, with dtype=torch.qint8"
         ) from None
     tensors = [file_tensors(state, model.encoder.config.num_layers), *dense]
-    if layout == "legacy-1.0" and any(name.endswith("_scale") for part in tensors for name in part):
+    if layout == "legacy-1.0" and _is_quantized(tensors):
         raise InputError(
             "layout='legacy-1.0' cannot hold quantized weights; save with layout='sentence-transformers', "
             "or save instructor_embedding.quantize(model, 'float32')"
         )
+    try:
+        _replace(model, tensors, folder, layout)
+    except (OSError, SafetensorError, RuntimeError) as error:  # of files, of safetensors, of torch.save
+        why = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0][:120]
+        raise InputError(f"cannot save to {folder}: {why}") from None
+
+
+def _replace(model: Embedder, tensors: list[dict[str, Tensor]], folder: Path, layout: str) -> None:
+    """Write all files to a folder beside the old ones, then put them in place."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as scratch:
+    _remove_abandoned(folder)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f"{_SCRATCH}{os.getpid()}-") as scratch:
         _write_all(model, tensors, Path(scratch), layout, folder.resolve().name)
+        for path in Path(scratch).rglob("*"):
+            _flush(path)
         # without modules.json a folder with modules does not load: it goes first and comes last, so that a kill in
-        # between leaves no mixture of old and new weights that looks whole
+        # between leaves no mixture of old and new weights that looks complete
         (folder / _MODULES).unlink(missing_ok=True)
         for path in sorted(Path(scratch).rglob("*")):
             target = folder / path.relative_to(scratch)
@@ -98,6 +118,29 @@ def write(model: Embedder, folder: Path, layout: str = LAYOUTS[0]) -> None:
                 os.replace(path, target)
         _remove_other_weights(folder, layout)
         os.replace(Path(scratch) / _MODULES, folder / _MODULES)
+
+
+def _is_quantized(tensors: list[dict[str, Tensor]]) -> bool:
+    return any(name.endswith("_scale") for state in tensors for name in state)
+
+
+def _flush(path: Path) -> None:
+    """Write a file to the disk, so that a power loss after its rename does not leave an empty one."""
+    if path.is_file():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes left."""
+    for path in folder.glob(f"{_SCRATCH}*"):
+        owner = path.name.removeprefix(_SCRATCH).partition("-")[0]
+        try:
+            os.kill(int(owner), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(path, ignore_errors=True)
+        except OSError:
+            pass  # it runs, as another user
 
 
 def _remove_other_weights(folder: Path, layout: str) -> None:
@@ -114,8 +157,10 @@ def _write_all(model: Embedder, tensors: list[dict[str, Tensor]], folder: Path, 
     modules += [(f"{2 + index}_Dense", "Dense") for index in range(len(head.dense))]
     if head.normalize:
         modules.append((f"{len(modules)}_Normalize", "Normalize"))
+    quantized = _is_quantized(tensors)
+    library = "instructor_embedding" if quantized else "sentence_transformers.models"
     entries = [
-        {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        {"idx": index, "name": str(index), "path": path, "type": f"{library}.{kind}"}
         for index, (path, kind) in enumerate(modules)
     ]
     for path, _ in modules:
@@ -131,7 +176,8 @@ def _write_all(model: Embedder, tensors: list[dict[str, Tensor]], folder: Path, 
     for index, dense in enumerate(head.dense_layers()):
         dimension = _dense(folder / f"{2 + index}_Dense", layout, dense, tensors[1 + index])
     _tokenizer(folder, model, legacy)
-    (folder / "README.md").write_text(_CARD.format(name=name, dimension=dimension), encoding="utf-8")
+    card = _CARD + (_HERE_ALONE if quantized else _ELSEWHERE)
+    (folder / "README.md").write_text(card.format(name=name, dimension=dimension), encoding="utf-8")
 
 
 def _limits(model: Embedder) -> dict[str, Any]:

@@ -16,7 +16,7 @@ LONGEST = 1_000_000  # characters of a request; they are tokenized in the event 
 
 async def tokenize(exchange: Exchange) -> Response:
     """Return the tokens of each text, its instruction's first, before truncation."""
-    asked = await exchange.read(TokenizeRequest)
+    asked = await exchange.read(TokenizeRequest, queued=False)
     model = exchange.service.served(asked.model)
     named = texts.Asked(asked.instruction, asked.prompt_name, asked.task, asked.input_type)
     inputs = exchange.texts(model, asked.inputs, named)
