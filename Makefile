@@ -57,11 +57,11 @@ pages: $(VENV)/ready
 # the documentation site, in build/site
 docs: pages $(VENV)/docs-ready
 	$(BIN)/python docs/make_site.py
-	$(BIN)/zensical build --strict --clean
+	$(BIN)/zensical build --strict --clean -f build/zensical.toml
 
 docs-serve: $(VENV)/docs-ready
 	$(BIN)/python docs/make_site.py
-	$(BIN)/zensical serve
+	$(BIN)/zensical serve -f build/zensical.toml
 
 dist: $(VENV)/ready
 	$(BIN)/python -m pip install -q build twine
