@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm screenshots dist clean
 
 test: check
 	$(BIN)/python -m pytest
@@ -41,6 +41,14 @@ check: $(VENV)/ready
 
 demo: $(VENV)/ready
 	$(BIN)/python examples/demo.py
+
+# ten times the server's capacity for a minute, then ten minutes of load under which its memory must stay flat
+storm: $(VENV)/ready
+	STORM_SECONDS=60 STEADY_SECONDS=600 $(BIN)/python -m pytest -s tests/serving/test_storm.py
+
+# the pictures of docs/serving.md, taken from a real server with a headless browser
+screenshots: $(VENV)/ready
+	$(BIN)/python -m tests.serving.screenshots
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check --fix .

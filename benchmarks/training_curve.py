@@ -17,11 +17,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 from training_data import triples
-
-from instructor_embedding.model.folder.write import write
-from instructor_embedding.model.scratch import random_embedder
 
 BANKING = "Represent the utterance for the intent: "
 SENTENCE = "Represent the sentence: "
@@ -55,7 +51,7 @@ def scores(folder: Path, evaluation: Path) -> dict[str, float]:
 
 
 def draws(labels: np.ndarray) -> list[np.ndarray]:
-    """Ten draws of eight texts per label, as indices of texts."""
+    """Ten draws of eight texts a label, as indices of texts."""
     random = np.random.default_rng(0)
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     return [np.concatenate([random.permutation(group)[:8] for group in groups]) for _ in range(10)]
@@ -79,16 +75,15 @@ def main() -> None:
     flags += ["--save_total_limit", 9, "--dev_files", chosen.evaluation / "STSBenchmark" / "test.jsonl.gz"]
     flags += ["--logging_steps", 25, "--save_only_model", "true", "--overwrite_output_dir", "--disable_tqdm", "true"]
     subprocess.run([sys.executable, "train.py", *map(str, flags), *extra], check=True, stdout=sys.stderr)
-    init = chosen.out / "model" / "init"  # with --static_epochs: the table that was fitted to the teacher
-    untrained = random_embedder(chosen.init, Tokenizer.from_file(str(init / "tokenizer.json")))
-    write(untrained, chosen.out / "random weights")
-    folders = [chosen.out / "random weights", init]
-    folders += sorted((chosen.out / "model").glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
+    folders = [chosen.out / "model" / "init"]
+    folders += sorted(
+        (chosen.out / "model").glob("checkpoint-*"), key=lambda folder: int(folder.name.partition("-")[2])
+    )
     print("| step | STS-B | Banking77 |\n|---|---|---|")
     for folder in folders:
-        figures = scores(folder, chosen.evaluation)
+        values = scores(folder, chosen.evaluation)
         step = folder.name.removeprefix("checkpoint-").replace("init", "0")
-        print(f"| {step} | {figures['sts-b']:.4f} | {figures['banking77']:.4f} |", flush=True)
+        print(f"| {step} | {values['sts-b']:.4f} | {values['banking77']:.4f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ def triples(folder: Path, per_source: int, seed: int = 0):
         if "intent" in name or "emotion" in name:
             rows, second = same_label(rows, chance), first
         chance.shuffle(rows)
-        for query, pos, *negatives in rows[:per_source]:
-            neg = negatives[0] if negatives else chance.choice(rows)[1]
+        for query, pos, *rest in rows[:per_source]:
+            neg = rest[0] if rest else chance.choice(rows)[1]
             sides = {"query": [first, query], "pos": [second, pos], "neg": [second, neg]}
             if all(text.strip() for _, text in sides.values()) and neg != pos:
                 records.append({**sides, "task_id": task, "task_name": name})

@@ -24,6 +24,7 @@ LAYERS = {
     "evaluation": 3,
     "quantization": 3,
     "encoders": 2,
+    "analysis": 3,
     "instructor": 2,
     "encoder": 2,
     "engine": 2,

@@ -20,7 +20,7 @@ FRAMEWORKS = {
     "bertopic": ["bertopic"],
     "keybert": ["keybert"],
 }
-STORES = {"stores": ["lancedb", "pgserver", "psycopg[binary]", "pgvector", "pyarrow"]}
+STORES = {"stores": ["lancedb", "pgserver", "psycopg[binary]", "pgvector", "pyarrow", "qdrant-edge-py"]}
 
 
 def main() -> None:

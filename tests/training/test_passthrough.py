@@ -121,7 +121,7 @@ def test_flags_that_are_refused(files, name):
 def test_no_flag_is_forgotten():
     """A new release of transformers adds flags: each must be tried before the pin moves."""
     tried = {flag.removeprefix("--") for run in (*RUNS, TWO_PROCESSES) for flag in run.split() if flag.startswith("--")}
-    assert {one.name for one in fields(TrainingArguments)} - tried - set(REASONS) == set(BY_HAND)
+    assert {setting.name for setting in fields(TrainingArguments)} - tried - set(REASONS) == set(BY_HAND)
 
 
 def test_every_hook_that_is_overridden_exists():
@@ -192,7 +192,7 @@ def test_sizes_beyond_the_model_are_refused(files, tmp_path):
 
 def test_secrets_are_neither_shown_nor_stored():
     """Every field that may hold a secret, of this and of later releases, by its name; and values that look like one."""
-    names = [one.name for one in fields(TrainingArguments)]
+    names = [setting.name for setting in fields(TrainingArguments)]
     assert [name for name in names if "token" in name and is_secret(name, "x")] == ["hub_token"]
     for name in ("push_to_hub_token", "wandb_api_key", "password", "client_secret", "aws_access_key", "token"):
         assert is_secret(name, "x")

@@ -1,4 +1,4 @@
-"""Stopped, finished, changed and diverged runs: what resumes, what is refused, what is left as it was."""
+"""Stopped, finished, changed and diverged runs: what resumes, what is refused, what is not changed."""
 
 import hashlib
 import json
@@ -93,11 +93,11 @@ def test_divergence_keeps_the_last_good_checkpoint_and_is_exit_code_one(folders,
     from instructor_embedding.training.loss import Contrast
 
     calls = []
-    whole = Contrast.__call__
+    computed = Contrast.__call__
 
     def diverging(self, *args, **options):
         calls.append(1)
-        return whole(self, *args, **options) * (float("nan") if len(calls) > 3 else 1)
+        return computed(self, *args, **options) * (float("nan") if len(calls) > 3 else 1)
 
     monkeypatch.setattr(Contrast, "__call__", diverging)
     out = tmp_path / "out"

@@ -40,7 +40,7 @@ def test_the_instruction_counts_only_where_the_teacher_reads_it(folders, tmp_pat
 def test_a_filled_cache_needs_no_teacher_and_refuses_another(folders, tmp_path):
     fill(DistillationSettings(teacher=str(folders["relu"])), tmp_path / "cache", TEXTS, "cpu")
     fill(DistillationSettings(teacher_cache=str(tmp_path / "cache")), tmp_path / "cache", TEXTS, "cpu")
-    with pytest.raises(InputError, match="teacher_cache: .* holds vectors of"):
+    with pytest.raises(InputError, match=r"teacher_cache: .* holds vectors of"):
         fill(DistillationSettings(teacher=str(folders["wide"])), tmp_path / "cache", TEXTS, "cpu")
     with pytest.raises(InputError, match="holds no vectors; pass teacher"):
         fill(DistillationSettings(teacher_cache="x"), tmp_path / "x", TEXTS, "cpu")
@@ -92,8 +92,8 @@ def test_a_student_comes_near_its_teacher(folders, tmp_path, form):
     losses = history(tmp_path / "out")
     assert losses[-1] < 0.5 * losses[0]
     # the vectors are on disk now: the teacher itself is not needed any more
-    place = flags.index("--teacher")
-    del flags[place : place + 2]
+    position = flags.index("--teacher")
+    del flags[position : position + 2]
     flags[:2] = ["--model_name_or_path", tmp_path / "out" / "init"]
     flags[flags.index("--output_dir") + 1] = tmp_path / "again"
     train([*map(str, flags)])
@@ -111,9 +111,9 @@ def test_triples_with_a_teacher(folders, cache, tmp_path, kind):
     train([*map(str, flags)])
     assert len(history(tmp_path / "out")) == 12
     texts = [["Represent the question 0: ", "what is appleer brickly"]]
-    before, after, wanted = (
-        INSTRUCTOR(place, device="cpu").encode(texts)[0]
-        for place in (folders["relu"], tmp_path / "out", folders["gated"])
+    before, after, expected = (
+        INSTRUCTOR(position, device="cpu").encode(texts)[0]
+        for position in (folders["relu"], tmp_path / "out", folders["gated"])
     )
     if kind != "similarity":
-        assert after @ wanted > before @ wanted
+        assert after @ expected > before @ expected
