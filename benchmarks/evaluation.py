@@ -185,13 +185,13 @@ def main() -> None:
     parser.add_argument("step", choices=("sets", "following", "report"))
     parser.add_argument("data", type=Path)
     parser.add_argument("--minilm", type=Path, help="Folder of all-MiniLM-L6-v2.")
-    given = parser.parse_args()
-    if given.step == "report":
-        report(given.data)
-    elif given.minilm is None:
-        parser.error(f"{given.step} needs --minilm")
+    options = parser.parse_args()
+    if options.step == "report":
+        report(options.data)
+    elif options.minilm is None:
+        parser.error(f"{options.step} needs --minilm")
     else:
-        (measure_sets if given.step == "sets" else measure_following)(given.data, given.minilm)
+        (measure_sets if options.step == "sets" else measure_following)(options.data, options.minilm)
 
 
 if __name__ == "__main__":
