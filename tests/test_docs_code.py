@@ -26,8 +26,8 @@ MODELS = (
     "sentence-transformers/gtr-t5-base",
 )
 FILES = {
-    "titles.txt": "Parton energy loss in QCD matter\nCopper rises by four percent\n",
-    "titles.csv": "id,text\n1,Parton energy loss in QCD matter\n2,Copper rises by four percent\n",
+    "titles.txt": "Parton energy loss in QCD matter\nCopper rises by four percent\nRye bread with walnuts\n",
+    "titles.csv": "id,text\n1,Parton energy loss in QCD matter\n2,Copper rises by four percent\n3,Rye bread with walnuts\n",
 }
 # pages whose code does not run yet
 PENDING = {"evaluation.md", "instructions.md", "medi.md", "quantization.md", "training.md"}

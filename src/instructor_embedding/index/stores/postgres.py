@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-
 from instructor_embedding.errors import InputError, InstructorError
 from instructor_embedding.extras import need
 from instructor_embedding.files import manifest as manifests
@@ -152,7 +151,8 @@ class PostgresStore:
             else:
                 self._run("SET LOCAL enable_indexscan = off")
             rows = self._rows(
-                f"SELECT {_shown(columns)}, 1 - ({distance}) FROM {self.table} {condition} ORDER BY {distance} LIMIT {k}",
+                f"SELECT {_shown(columns)}, 1 - ({distance}) FROM {self.table} {condition} "
+                f"ORDER BY {distance} LIMIT {k}",
                 [query, query],
             )
         return [_match(row, columns) for row in rows]
