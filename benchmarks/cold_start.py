@@ -32,7 +32,7 @@ def main() -> None:
     sys.path.insert(0, str(ROOT))
     from tests.golden.make_checkpoints import golden_model
 
-    from instructor_embedding.model.layout import write
+    from instructor_embedding.model.folder.write import write
 
     peer = str(python_of("sentence-transformers"))
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,7 +1,7 @@
 """One engine in a process of its own: ``python engine.py NAME CHECKPOINT WORKLOADS.json``.
 
 It loads, encodes each workload once to warm up, and then answers each line of stdin with a line of json: seconds, and
-the peak memory of the process in MiB. A line is the name of a workload, and, behind a tab, a file to save vectors to.
+the peak memory of the process in MiB. A line is the name of a workload, and, after a tab, a file to save vectors to.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ def original_int8(folder: str, _: Any) -> Encode:
 
 
 def sentence_transformers(folder: str, _: Any) -> Encode:
-    """One call for each instruction, as the library takes one prompt a call."""
+    """One call for each instruction, as the library takes one prompt per call."""
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(folder, device="cpu")
 
     def encode(pairs: list[list[str]]) -> Any:
-        places: dict[str, list[int]] = {}
-        for place, (instruction, _) in enumerate(pairs):
-            places.setdefault(instruction, []).append(place)
+        indices: dict[str, list[int]] = {}
+        for index, (instruction, _) in enumerate(pairs):
+            indices.setdefault(instruction, []).append(index)
         vectors = np.empty((len(pairs), model.get_sentence_embedding_dimension()), np.float32)
-        for instruction, rows in places.items():
+        for instruction, rows in indices.items():
             vectors[rows] = model.encode([pairs[row][1] for row in rows], prompt=instruction)
         return vectors
 
@@ -69,16 +69,17 @@ def openvino_int8(folder: str, works: dict[str, list[list[str]]]) -> Encode:
     import openvino
 
     from instructor_embedding import INSTRUCTOR, as_pairs
-    from instructor_embedding.engine import exported
+    from instructor_embedding.engine.backends.openvino import OpenVINOBackend
+    from instructor_embedding.graph.builder import feeds
+    from instructor_embedding.graph.cache import graph_of
 
     nncf.set_log_level(40)
     model = INSTRUCTOR(folder, device="cpu")
-    dimension = model.get_sentence_embedding_dimension()
-    path = exported.graph_of(model.encoder, model.head, model._choice.folder)
+    path = graph_of(model)
     target = path.with_suffix(".nncf.xml")
     if not target.is_file():
         pairs = as_pairs([pair for work in works.values() for pair in work[:100]])
-        samples = [exported._inputs(model.tokens.pack([pair])) for pair in pairs]
+        samples = [feeds(model.tokens.pack([pair])) for pair in pairs]
         openvino.save_model(
             nncf.quantize(
                 openvino.Core().read_model(path),
@@ -88,22 +89,22 @@ def openvino_int8(folder: str, works: dict[str, list[list[str]]]) -> Encode:
             ),
             target,
         )
-    runner = exported.OpenVINOBackend(target, dimension, "fast")
-    from instructor_embedding.engine import encode as pipeline
+    runner = OpenVINOBackend(target, model.dimension, "fast")
+    from instructor_embedding.engine import pipeline
 
     return lambda pairs: np.concatenate(
-        [part.vectors for part in pipeline.encode(as_pairs(pairs), model.tokens, runner, pipeline.budget_of(32))]
+        [window.vectors for window in pipeline.encode(as_pairs(pairs), model.tokens, runner, pipeline.budget_of(32))]
     )
 
 
 def peak(precision: str) -> Callable[[str, Any], Encode]:
-    """Products of the model's shapes alone; its 'seconds' are those of 10^12 operations."""
+    """GEMMs of the model's shapes alone; its 'seconds' are those of 10^12 operations."""
 
     def load(folder: str, _: Any) -> Encode:
         from instructor_embedding import INSTRUCTOR
-        from instructor_embedding.engine.measure import _Peak
+        from instructor_embedding.engine.measure import Peak
 
-        products = _Peak(INSTRUCTOR(folder, device="cpu").encoder.config, precision)
+        products = Peak(INSTRUCTOR(folder, device="cpu").encoder.config, precision)
         return lambda _: 1000 / products.gflops(1.5)
 
     return load
@@ -149,10 +150,10 @@ def main() -> None:
     for line in sys.stdin:
         command, _, target = line.strip().partition("\t")
         start = time.perf_counter()
-        found = encode(works[command])
-        taken = found if is_peak else time.perf_counter() - start
+        result = encode(works[command])
+        taken = result if is_peak else time.perf_counter() - start
         if target:
-            np.save(target, np.asarray(found))
+            np.save(target, np.asarray(result))
         print(json.dumps({"seconds": taken, "memory": memory()}), file=answers, flush=True)
 
 

@@ -41,26 +41,26 @@ def agreement(triples: list[Triple], labels: dict[str, str]) -> tuple[float, flo
 
 
 def main() -> None:
-    """Print one line a task."""
+    """Print a line for each task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("triples", type=Path)
     parser.add_argument("sources", type=Path, nargs="+")
     parser.add_argument("--tasks", type=int, default=20)
-    given = parser.parse_args()
-    labels = labels_of(given.sources)
-    found: dict[str, list[Triple]] = defaultdict(list)
-    for triple in read(given.triples):
+    arguments = parser.parse_args()
+    labels = labels_of(arguments.sources)
+    by_task: dict[str, list[Triple]] = defaultdict(list)
+    for triple in read(arguments.triples):
         if triple.task_name in labels:
-            found[triple.task_name].append(triple)
-    names = sorted(found)
-    drawn = sorted(np.random.default_rng(0).permutation(names)[: given.tasks])
+            by_task[triple.task_name].append(triple)
+    names = sorted(by_task)
+    drawn = sorted(np.random.default_rng(0).permutation(names)[: arguments.tasks])
     print("| task | triples | labels | positive shares the label | negative | by chance |\n|---|---|---|---|---|---|")
     totals = []
     for name in drawn:
-        shares = agreement(found[name], labels[name])
+        shares = agreement(by_task[name], labels[name])
         totals.append(shares)
         cells = " | ".join(f"{100 * share:.1f} %" for share in shares)
-        print(f"| {name} | {len(found[name])} | {len(set(labels[name].values()))} | {cells} |")
+        print(f"| {name} | {len(by_task[name])} | {len(set(labels[name].values()))} | {cells} |")
     mean = " | ".join(f"{100 * share:.1f} %" for share in np.mean(totals, 0))
     print(f"| mean of {len(drawn)} of {len(names)} | | | {mean} |")
 

@@ -78,8 +78,8 @@ def measure(form: str, count: int, folder: Path) -> None:
         yield
         taken = time.perf_counter() - start
         memory.look()
-        found = {"form": form, "triples": count, "step": name, "seconds": taken}
-        print(json.dumps(found | {"own MiB": memory.own, "mapped MiB": memory.mapped, "GB": size()}), flush=True)
+        output = {"form": form, "triples": count, "step": name, "seconds": taken}
+        print(json.dumps(output | {"own MiB": memory.own, "mapped MiB": memory.mapped, "GB": size()}), flush=True)
 
     def size() -> float:
         return path.stat().st_size / 1e9
@@ -114,24 +114,24 @@ def main() -> None:
         if options.one:
             measure(options.one[0], int(options.one[1]), Path(folder))
             return
-    found = []
+    output = []
     home = options.folder or tempfile.gettempdir()
     for form in options.forms.split(","):
         for size in options.sizes.split(","):
             command = [sys.executable, __file__, "--one", form, size, "--folder", str(home)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
                 for line in process.stdout:
-                    one = json.loads(line)
-                    found.append(one)
-                    rate = one["triples"] / one["seconds"] / 1000
-                    what = f"{form:8} {one['triples']:>11,}  {one['GB']:5.1f} GB  {one['step']:21}"
-                    taken = f"{one['seconds']:7.1f} s {rate:8.1f} thousand/s"
-                    memory = f"{one['own MiB']:6.0f} MiB own  {one['mapped MiB']:6.0f} MiB mapped"
+                    result = json.loads(line)
+                    output.append(result)
+                    rate = result["triples"] / result["seconds"] / 1000
+                    what = f"{form:8} {result['triples']:>11,}  {result['GB']:5.1f} GB  {result['step']:21}"
+                    taken = f"{result['seconds']:7.1f} s {rate:8.1f} thousand/s"
+                    memory = f"{result['own MiB']:6.0f} MiB own  {result['mapped MiB']:6.0f} MiB mapped"
                     print(what, taken, memory, flush=True)
             if process.returncode:
                 sys.exit(process.returncode)
     if options.write:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        RESULTS.write_text(json.dumps(output, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -55,18 +55,19 @@ print(json.dumps([times[1] - times[0], times[2] - times[1]]))
 
 
 class Exported:
-    """An exported graph behind the engine's own pipeline."""
+    """An exported graph run through the engine's own pipeline."""
 
     def __init__(self, model, path, library):
-        from instructor_embedding.engine import exported
+        from instructor_embedding.engine.backends.onnx import OnnxBackend
+        from instructor_embedding.engine.backends.openvino import OpenVINOBackend
 
-        backend = exported.OnnxBackend if library == "onnx" else exported.OpenVINOBackend
+        backend = OnnxBackend if library == "onnx" else OpenVINOBackend
         self.tokens = model.tokens
-        self.backend = backend(path, model.get_sentence_embedding_dimension(), "exact")
+        self.backend = backend(path, model.dimension, "exact")
 
     def encode(self, pairs, **_):
         from instructor_embedding import as_pairs
-        from instructor_embedding.engine import encode as pipeline
+        from instructor_embedding.engine import pipeline
 
         windows = pipeline.encode(as_pairs(pairs), self.tokens, self.backend, 1024)
         return np.concatenate([window.vectors for window in windows])
@@ -113,7 +114,7 @@ def measure(args):
     return rows
 
 
-def built(source, home, wanted):
+def built(source, home, names):
     """Yield (variant, facts, model): each quantized, saved and loaded again, or exported."""
     import torch
 
@@ -122,7 +123,7 @@ def built(source, home, wanted):
     model = INSTRUCTOR(source, device="cpu", precision="exact")
     tiny = INSTRUCTOR(write_tiny(home / "tiny"), device="cpu", precision="exact")
     for name, (weights, embedding, options) in FOLDERS.items():
-        if wanted and name not in ("float32", *wanted):
+        if names and name not in ("float32", *names):
             continue
         folder = home / f"{weights}-{embedding}"
         if not folder.exists():
@@ -137,12 +138,12 @@ def built(source, home, wanted):
         tokenizer, both = json.loads(grown.stdout)
         facts = {"memory": round(both - tokenizer, 1), "tokenizer_memory": round(tokenizer, 1)}
         yield name, {"mb": size(folder), "load": seconds, **facts}, loaded
-    if not wanted or DYNAMIC in wanted:
+    if not names or DYNAMIC in names:
         dynamic = torch.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
         dynamic.save(home / "dynamic")
         yield DYNAMIC, {"mb": size(home / "dynamic")}, dynamic
     for library, weights in EXPORTS:
-        if wanted and f"{library} {weights}" not in wanted:
+        if names and f"{library} {weights}" not in names:
             continue
         folder = home / f"{library}-{weights}"
         path = export(model, folder, library, weights)
@@ -156,10 +157,11 @@ def warm(folder):
 
 
 def write_tiny(folder):
-    from instructor_embedding.model.layout import write
-    from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
+    from instructor_embedding.model.folder.write import write
+    from instructor_embedding.model.scratch import random_embedder
+    from instructor_embedding.training.tokenizer import train_tokenizer
 
-    write(random_checkpoint("tiny", train_tokenizer(["some words to begin with"] * 9, 60)), folder)
+    write(random_embedder("tiny", train_tokenizer(["some words to begin with"] * 9, 60)), folder)
     return folder
 
 
@@ -167,23 +169,23 @@ def timed(make):
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        made = make()
+        output = make()
         times.append(time.perf_counter() - start)
-    return made, round(min(times), 3)
+    return output, round(min(times), 3)
 
 
 def size(folder):
-    kept = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".json", ".md")]
-    return round(sum(path.stat().st_size for path in kept) / 1e6, 2)
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".json", ".md")]
+    return round(sum(path.stat().st_size for path in files) / 1e6, 2)
 
 
 def texts(args):
-    """Return short texts: sentences of STS-B where there is data, else made ones."""
+    """Return short texts: sentences of STS-B where there is data, else generated ones."""
     if args.data:
         from instructor_embedding.evaluation.mteb.folder_files import rows
 
-        found = rows(Path(args.data) / "STSBenchmark" / "test.jsonl.gz")
-        texts = list(dict.fromkeys(row["sentence1"] for row in found))[: args.texts]
+        records = rows(Path(args.data) / "STSBenchmark" / "test.jsonl.gz")
+        texts = list(dict.fromkeys(row["sentence1"] for row in records))[: args.texts]
     else:
         from instructor_embedding.engine.measure import built_in_texts
 
@@ -198,8 +200,8 @@ def compare(rows, models, pairs, rounds):
     before = models["float32"].encode(pairs)
     best = {}
     for name, model in models.items():
-        found = agreement(before, model.encode(pairs))
-        rows[name] |= {"cosine": found.cosine, "lowest": found.lowest, "neighbors": found.overlap}
+        close = agreement(before, model.encode(pairs))
+        rows[name] |= {"cosine": close.cosine, "lowest": close.lowest, "neighbors": close.overlap}
     for _ in range(rounds):
         for name, model in models.items():
             start = time.perf_counter()
@@ -213,8 +215,8 @@ def scores(model, name, tasks, data):
     from instructor_embedding.evaluation import mteb
     from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 
-    found = mteb.evaluate(CachedEncoder(model, name), mteb.tasks_named(tasks, [], data))
-    return {score.task: round(score.value, 2) for score in found}
+    results = mteb.evaluate(CachedEncoder(model, name), mteb.tasks_named(tasks, [], data))
+    return {score.task: round(score.value, 2) for score in results}
 
 
 def table(rows):
@@ -244,9 +246,9 @@ def plot(known):
     )
     for (sizes, losses, speeds), (name, rows) in zip(axes, known.items(), strict=True):
         variants, full = list(rows)[::-1], rows["float32"]["mb"]
-        sizes.barh(variants, [100 * rows[one]["mb"] / full for one in variants], color="tab:blue")
-        losses.plot([max(1 - rows[one]["cosine"], 1e-8) for one in variants], variants, "o", color="tab:red")
-        speeds.barh(variants, [rows[one]["speed"] for one in variants], color="tab:green")
+        sizes.barh(variants, [100 * rows[variant]["mb"] / full for variant in variants], color="tab:blue")
+        losses.plot([max(1 - rows[variant]["cosine"], 1e-8) for variant in variants], variants, "o", color="tab:red")
+        speeds.barh(variants, [rows[variant]["speed"] for variant in variants], color="tab:green")
         sizes.set(xlabel="size on disk, % of float32", title=name)
         losses.set(xscale="log", xlabel="1 - cosine to float32")
         losses.grid(axis="both", alpha=0.3)

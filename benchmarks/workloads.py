@@ -33,9 +33,10 @@ def checkpoint(shape: str = "base") -> Path:
     """Return the folder of a model with random weights, made on first use."""
     folder = BENCH / f"checkpoint-{shape}"
     if not (folder / "modules.json").is_file():
-        from instructor_embedding.model.layout import write
-        from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
+        from instructor_embedding.model.folder.write import write
+        from instructor_embedding.model.scratch import random_embedder
+        from instructor_embedding.training.tokenizer import train_tokenizer
 
         texts = [text for name in FILES for _, text in workload(name, 2000)]
-        write(random_checkpoint(shape, train_tokenizer(texts, 16_000), vocab_size=32_128), folder, "legacy-1.0")
+        write(random_embedder(shape, train_tokenizer(texts, 16_000), vocab_size=32_128), folder, "legacy-1.0")
     return folder

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 from instructor_embedding import INSTRUCTOR, Pair
-from instructor_embedding.model.layout import write
+from instructor_embedding.model.folder.write import write
 from tests.golden.make_checkpoints import KINDS, golden_model
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARED = Path(__file__).parent.parent.parent / "shared"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--require-libraries", action="store_true", help="fail where an optional library is missing")
 
 
 @pytest.fixture(scope="session")

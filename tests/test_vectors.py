@@ -55,7 +55,7 @@ def test_sparse_rows():
 
 
 BAD = {
-    "text": ("abc", "must be numeric"),
+    "text": ("abc", "must be values"),
     "ragged": ([[1, 2], [3]], "all rows of one length"),
     "flat": ([1, 2], r"a single vector is vectors\[None\]"),
     "no dimensions": (np.empty((3, 0)), "must be of shape"),

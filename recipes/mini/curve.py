@@ -1,6 +1,6 @@
-"""The curve of a training run: a line for each report in a file beside the model, and their picture.
+"""The curve of a training: a line for each report in a file beside the model, and their picture.
 
-    python recipes/mini/curve.py OUTPUT.png STUDENT.history.jsonl MODEL.history.jsonl
+    python -m recipes.mini.curve OUTPUT.png STUDENT.history.jsonl MODEL.history.jsonl
 
 needs matplotlib; each file becomes a panel, each loss a line.
 """
@@ -17,19 +17,19 @@ Losses = dict[str, float]
 
 
 def note(model: Path, step: int, losses: Losses) -> None:
-    """Append the losses at a step to the history of the model that will stand in this folder."""
+    """Append the losses at a step to the history of the model that will be in this folder."""
     with open(model.with_suffix(".history.jsonl"), "a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step} | {name: round(value, 4) for name, value in losses.items()}) + "\n")
 
 
 def noted(history: Path) -> list[Losses]:
-    """Return the lines of a history; of a step that a restarted run did again, the last one."""
+    """Return the lines of a history by step; the last line where a resumed training repeated a step."""
     lines = {line["step"]: line for _, line in read_records(history)}
     return [lines[step] for step in sorted(lines)]
 
 
 def draw(histories: list[Path], output: Path) -> None:
-    """Draw one panel for each history."""
+    """Draw a panel for each history."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * len(histories), 4), layout="constrained")
@@ -52,8 +52,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("histories", type=Path, nargs="+")
-    given = parser.parse_args()
-    draw(given.histories, given.output)
+    arguments = parser.parse_args()
+    draw(arguments.histories, arguments.output)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""Train a T5 encoder to say of texts what the teacher says: each word's state, and the text's vector.
+"""Train a T5 encoder to reproduce the teacher: states of tokens, vectors of texts and, at first, states of each layer.
 
-The table begins as the mean state that the teacher gives a piece's words, the layers begin as nothing. A part of the
-texts has an instruction, which says nothing yet: what it asks for comes with `obey.py`.
+The table begins as the mean state of each piece, the layers as zero. A third of the texts has an instruction, under
+which nothing changes yet: what an instruction requests is learned in `obey`. Layer-wise targets bring the layers into
+the order of the teacher's and then fade, since a student with other attention reaches the same output by other states.
 
-    python recipes/mini/distill.py TAUGHT TOKENIZER.json TRIPLES.jsonl OUTPUT [--steps 7600]
+    python -m recipes.mini.distill TARGETS TOKENIZER.json TRIPLES.jsonl OUTPUT --teacher FOLDER [--steps 25000]
+
+The command resumes at the last hundredth step. ``--similarity 1000`` compares, in the last steps, all texts of a batch
+of one group with each other; leave it out if the development sets do not improve.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,214 +20,258 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from curve import note
-from numpy.typing import NDArray
-from taught import Taught, word_numbers
 from tokenizers import Tokenizer
-from torch import Tensor
-from wording import Wording
+from torch import Tensor, nn
 
-from instructor_embedding.instruction import Pair
-from instructor_embedding.medi.triple import read as read_triples
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.layout import write
-from instructor_embedding.model.packed import Packed
-from instructor_embedding.model.scratch import random_checkpoint
+from instructor_embedding.model.folder.write import write
+from instructor_embedding.model.scratch import SHAPES, random_embedder
 from instructor_embedding.model.t5 import Attention, FeedForward, RMSNorm
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import distance
+from recipes.mini import tokenizer as tokenizers
+from recipes.mini.batches import Batch, Batches, instructions_of
+from recipes.mini.curve import note
+from recipes.mini.teacher import TEACHER, Targets, Teacher, device_of, mixed
 
-SHAPE = "mini"
-TOKENS = 8192  # of a step, instructions not counted
-WINDOW, BANDS = 8, 4  # texts of so many steps are drawn together, each step takes so many bands of similar lengths
-RATE, TABLE_RATE, LAST_RATE, WARMUP, CLIP = 1.5e-3, 3e-3, 0.05, 100, 5.0
-VECTOR = 8.0  # weight of the texts' vectors beside that of the words' states
-INSTRUCTED = 0.35  # part of the texts that have an instruction
-HELD_BACK = 2000  # texts that are not trained on
-KEEP = 100  # steps between files to go on from
-FOUND = 120_000  # texts that the table begins with
-LABELS = re.compile("emotion|sentiment|intent|feeling|mood|polarity|toxic|hate|sarcas", re.IGNORECASE)
-
-
-class Batch(NamedTuple):
-    """Texts of a step: `word` numbers the words of all texts, and is the number of words where a token has none."""
-
-    numbers: NDArray[np.int64]
-    packed: Packed
-    word: Tensor
-    words: int
+# d_model, d_kv, d_ff, layers, heads, gated, dimension
+SHAPE = (384, 64, 1024, 6, 4, False, 384)
+STEPS = 25_000
+RATE, TABLE_RATE, LAST_RATE, WARMUP, CLIP = 1e-3, 2e-3, 0.02, 300, 5.0
+VECTORS = 8.0  # weight of the texts' vectors beside the tokens' states
+LAYERS, FADED = 1.0, 0.3  # weight of layer-wise targets at the start, and the share of the steps when it reaches 0
+LAYERED = 2048  # tokens of a step that have layer-wise targets: the teacher runs on them
+SIMILARITY = 50.0  # weight of the similarity matrices
+KEEP = 100  # steps between files to resume from
+BEGUN = 120_000  # texts that the table is computed from
 
 
-class Texts:
-    """Draws batches of the texts that a teacher spoke of."""
+class Losses(NamedTuple):
+    """The losses of a batch: states of tokens, vectors, states of layers, similarities; 0 where not requested."""
 
-    def __init__(
-        self, taught: Taught, parts: Checkpoint, instructions: list[str], seed: int = 0, size: int | None = None
-    ) -> None:
-        self.taught = taught
-        self.size = size or TOKENS
-        self.tokens = parts.tokens
-        self.instructions = instructions
-        encode = parts.tokens.tokenizer.encode_batch
-        blocks = (taught.texts[first : first + 8192] for first in range(0, len(taught.texts), 8192))
-        found = [word_numbers(one) for block in blocks for one in encode(block)]
-        words = taught.words(np.arange(len(taught.texts)))
-        usable = [word is not None and word[-1] + 1 == count for word, count in zip(found, words, strict=True)]
-        self.word_of = [np.array(word or (), np.int16) for word in found]
-        self.lengths = np.array([len(word) + 1 for word in self.word_of])
-        order = np.random.default_rng(seed).permutation(np.flatnonzero(usable))
-        self.held, self.trained = order[:HELD_BACK], order[HELD_BACK:]
-
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """Yield the batches of one pass in an order of its own."""
-        random = np.random.default_rng(epoch)
-        wording = Wording(random)
-        for window in self._split(random.permutation(self.trained), WINDOW * self.size):
-            bands = self._split(window[np.argsort(self.lengths[window], kind="stable")], self.size // BANDS)
-            random.shuffle(bands)
-            for first in range(0, len(bands), BANDS):
-                numbers = np.concatenate(bands[first : first + BANDS])
-                instructed = random.random(len(numbers)) < INSTRUCTED
-                yield self.batch(numbers, [wording.of(self.instructions) if one else "" for one in instructed])
-
-    def _split(self, numbers: NDArray[np.int64], tokens: int) -> list[NDArray[np.int64]]:
-        """Split texts into parts of so many tokens."""
-        ends = np.cumsum(self.lengths[numbers])
-        return np.split(numbers, np.searchsorted(ends, np.arange(tokens, ends[-1], tokens)))
-
-    def batch(self, numbers: NDArray[np.int64], instructions: list[str]) -> Batch:
-        """Return a batch of these texts; texts of one length stand together."""
-        pairs = [Pair(said, self.taught.texts[number]) for said, number in zip(instructions, numbers, strict=True)]
-        packed = self.tokens.pack(pairs)
-        order = np.argsort(packed.lengths, kind="stable")
-        numbers, packed = numbers[order], packed.take(order)
-        counts = self.taught.words(numbers)
-        words = int(counts.sum())
-        first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        word = np.full(len(packed.ids), words, np.int64)
-        for place, number in enumerate(numbers):
-            own = self.word_of[number]
-            end = packed.starts[place + 1] - 1
-            word[end - len(own) : end] = own + first[place]
-        return Batch(numbers, packed, torch.from_numpy(word), words)
+    tokens: Tensor
+    vectors: Tensor
+    layers: Tensor
+    similarities: Tensor
 
 
-def instructions_of(triples: Path) -> list[str]:
-    """Return the triples' instructions that ask for no label, and those without a purpose."""
-    found = {side.instruction for triple in read_triples(triples) for side in triple[:3]}
-    return sorted(one for one in found if one and not LABELS.search(one))
+class LayerTargets:
+    """Compares the states after each layer with the teacher's, through one learned map per layer.
+
+    Parameters
+    ----------
+    teacher : Teacher
+    ids : int array of shape (vocabulary,)
+        The teacher's id of each id of the student.
+    width, layers : int
+    """
+
+    def __init__(self, teacher: Teacher, ids: np.ndarray, width: int, layers: int) -> None:
+        self.teacher = teacher
+        self.ids = torch.from_numpy(ids)
+        self.maps = nn.ModuleList(nn.Linear(width, width) for _ in range(layers)).to(teacher.device)
+        self.states: list[Tensor] = []
+        self.recording = False
+
+    def watch(self, model: Embedder) -> None:
+        """Record the states after each layer of the forward passes of `losses`."""
+
+        def record(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            if self.recording:
+                self.states.append(output)
+
+        for block in model.encoder.blocks:
+            block.register_forward_hook(record)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the distance of the recorded states of the first texts of a batch, relative to the variance."""
+        packed = batch.packed
+        total = torch.zeros((), device=self.teacher.device)
+        seen = count = 0
+        for first, number, length in packed.runs():
+            start = int(packed.starts[first])
+            skip = int(packed.skip[first : first + number].max())
+            if seen > LAYERED or length - skip < 3 or packed.skip[first : first + number].any():
+                continue  # texts after an instruction have other lengths for the teacher
+            ids = torch.from_numpy(packed.ids[start : start + number * length]).view(number, length)
+            columns = torch.cat([torch.zeros(number, 1, dtype=torch.long), ids.long()], 1)
+            goals = self.teacher.layers(self.ids[columns])
+            for states, goal, linear in zip(self.states, goals, self.maps, strict=True):
+                own = states[start : start + number * length].view(number, length, -1)[:, :-1]
+                goal = goal[:, 1:-1].clone()
+                normed = own * torch.rsqrt(own.square().mean(-1, keepdim=True) + 1e-6)
+                total = total + (linear(normed) - goal).square().mean() / goal.var()
+            seen, count = seen + number * length, count + len(self.maps)
+        self.states.clear()
+        return total / max(1, count)
 
 
-def losses(model: Embedder, batch: Batch, taught: Taught) -> tuple[Tensor, Tensor]:
-    """Return the distance of the words' states, as a part of their variance, and that of the vectors."""
-    with torch.autocast("cpu", torch.bfloat16):
+def losses(
+    model: Embedder, batch: Batch, targets: Targets, layers: LayerTargets | None = None, similar: bool = False
+) -> Losses:
+    """Return the losses of a batch, each relative to the variance of its target."""
+    device = model.encoder.device
+    if layers is not None:
+        layers.recording = True
+    with mixed(device):
         states = model.encoder.packed(batch.packed)
-        sums = torch.zeros(batch.words + 1, states.shape[1]).index_add(0, batch.word, states)[:-1]
-        counts = batch.word.bincount(minlength=batch.words + 1)[:-1, None]
-        said = model.head.dense_layers()[-1].linear(sums / counts).float()
-    vectors = model.head.packed(states, batch.packed)
-    goals = taught.states(batch.numbers)
-    apart = (said - goals).square().mean() / (goals - taught.mean).square().mean()
-    return apart, distance(vectors, taught.vectors_of(batch.numbers), "cosine")
+    if layers is not None:
+        layers.recording = False
+    with mixed(device):
+        outputs = model.head.dense_layers()[-1].linear(states[batch.tokens.to(device)]).float()
+    with torch.autocast(device.type, enabled=False):
+        vectors = model.head.packed(states.float(), batch.packed)
+    goals, mean = targets.states(batch.rows).to(device), targets.mean.to(device)
+    tokens = (outputs - goals).square().mean() / (goals - mean).square().mean()
+    targets_of_texts = targets.vectors_of(batch.rows).to(device)
+    none = torch.zeros((), device=device)
+    similarities = (vectors @ vectors.T - targets_of_texts @ targets_of_texts.T).square().mean() if similar else none
+    by_layer = none if layers is None else layers.loss(batch)
+    return Losses(tokens, distance(vectors, targets_of_texts, "cosine"), by_layer, similarities)
 
 
 @torch.no_grad()
-def begin(parts: Checkpoint, texts: Texts) -> None:
-    """Make the table the mean state of each piece's words, of mean square 1, and the layers add nothing."""
-    encoder, taught = parts.encoder, texts.taught
+def begin(model: Embedder, batches: Batches) -> None:
+    """Set the table to the mean state of each piece, scaled to mean square 1, and the layers' outputs to zero."""
+    encoder, targets = model.encoder, batches.targets
     sums, seen = torch.zeros(encoder.embedding.weight.shape), torch.zeros(len(encoder.embedding.weight))
-    for numbers in np.array_split(texts.trained[:FOUND], max(1, min(FOUND, len(texts.trained)) // 4000)):
-        batch = texts.batch(numbers, [""] * len(numbers))
-        states = torch.cat([taught.states(batch.numbers), taught.mean[None]])  # an end mark begins as the mean
-        ids = torch.from_numpy(batch.packed.ids).long()
-        sums.index_add_(0, ids, states[batch.word])
+    rows = batches.trained[:BEGUN]
+    for block in np.array_split(rows, max(1, len(rows) // 4000)):
+        batch = batches.batch(block, [""] * len(block))
+        ids = torch.from_numpy(batch.packed.ids).long()[batch.tokens]
+        sums.index_add_(0, ids, targets.states(batch.rows))
         seen += ids.bincount(minlength=len(seen))
-    rows = (sums + 2 * taught.mean) / (seen + 2)[:, None]
-    size = rows[seen > 0].square().mean().sqrt()
-    encoder.embedding.weight.copy_(rows / size)
-    for part in encoder.modules():
-        if isinstance(part, Attention):
-            part.o.weight.zero_()
-        elif isinstance(part, FeedForward):
-            part.wo.weight.zero_()
-        elif isinstance(part, RMSNorm) and part is encoder.final_norm:
-            part.weight.fill_(size)
-    torch.nn.init.eye_(parts.head.dense_layers()[-1].linear.weight)
+    table = (sums + 2 * targets.mean) / (seen + 2)[:, None]
+    scale = table[seen > 0].square().mean().sqrt()
+    encoder.embedding.weight.copy_(table / scale)
+    for module in encoder.modules():
+        if isinstance(module, Attention):
+            module.o.weight.zero_()
+        elif isinstance(module, FeedForward):
+            module.wo.weight.zero_()
+        elif isinstance(module, RMSNorm) and module is encoder.final_norm:
+            module.weight.fill_(float(scale))
+    nn.init.eye_(model.head.dense_layers()[-1].linear.weight)
 
 
-def train(model: Embedder, texts: Texts, steps: int, kept: Path) -> None:
-    """Train on what the teacher says; goes on from `kept` where it is there."""
-    table = model.encoder.embedding.weight
-    others = [weight for weight in model.parameters() if weight is not table]
-    groups = [{"params": others, "lr": RATE}, {"params": [table], "lr": TABLE_RATE}]
-    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.98), eps=1e-10, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1, (step + 1) / WARMUP) * (1 - (1 - LAST_RATE) * step / steps)
-    )
-    step, epoch, seen, start = 0, 0, [], time.perf_counter()
-    if kept.is_file():
-        state = torch.load(kept, weights_only=True)
-        step, epoch = state["step"], state["epoch"] + 1
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-    while step < steps:
-        for batch in texts.batches(epoch):
-            words, vectors = losses(model, batch, texts.taught)
-            optimizer.zero_grad()
-            (words + VECTOR * vectors).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
-            schedule.step()
-            step += 1
-            seen.append((words.item(), vectors.item(), len(batch.packed.ids)))
-            if step % KEEP == 0 or step == steps:
-                report(model, texts, step, seen, time.perf_counter() - start, kept)
-                state = {"step": step, "epoch": epoch, "model": model.state_dict()}
-                state |= {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-                torch.save(state, kept.with_suffix(".new"))
-                kept.with_suffix(".new").replace(kept)
-            if step == steps:
-                break
-        epoch += 1
+class Training:
+    """A training with its optimizer and its position, which `save` and `resume` write and read."""
+
+    def __init__(self, model: Embedder, steps: int, layers: LayerTargets | None, file: Path) -> None:
+        table = model.encoder.embedding.weight
+        others = [weight for weight in model.parameters() if weight is not table]
+        maps = [] if layers is None else list(layers.maps.parameters())
+        groups = [{"params": [*others, *maps], "lr": RATE}, {"params": [table], "lr": TABLE_RATE}]
+        self.model, self.steps, self.layers, self.file = model, steps, layers, file
+        self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.98), eps=1e-10)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: min(1, (step + 1) / WARMUP) * (1 - (1 - LAST_RATE) * step / steps)
+        )
+        self.step = self.epoch = self.index = 0
+
+    def resume(self) -> None:
+        """Continue where the file of an earlier start ends."""
+        state = torch.load(self.file, weights_only=True, map_location="cpu")
+        self.step, self.epoch, self.index = state["position"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.layers is not None:
+            self.layers.maps.load_state_dict(state["maps"])
+
+    def save(self) -> None:
+        """Write the file that `resume` reads; an earlier one is replaced when the new one is complete."""
+        state = {"position": (self.step, self.epoch, self.index), "model": self.model.state_dict()}
+        state |= {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
+        if self.layers is not None:
+            state["maps"] = self.layers.maps.state_dict()
+        torch.save(state, self.file.with_suffix(".new"))
+        self.file.with_suffix(".new").replace(self.file)
+
+    def batches(self, source: Batches, similarity: int) -> Iterator[Batch]:
+        """Yield the batches that are left, and count them; the last `similarity` ones are of one group each."""
+        while self.step < self.steps:
+            by_group = self.step >= self.steps - similarity
+            for batch in source.epoch(self.epoch, self.index, by_group=by_group):
+                self.index += 1
+                yield batch
+                if self.step >= self.steps or (self.step >= self.steps - similarity) != by_group:
+                    break
+            self.epoch, self.index = self.epoch + 1, 0
+
+
+def train(
+    model: Embedder, source: Batches, steps: int, file: Path, layers: LayerTargets | None = None, similarity: int = 0
+) -> None:
+    """Train for `steps` steps in all; resumes from `file` where it exists."""
+    training = Training(model, steps, layers, file)
+    if file.is_file():
+        training.resume()
+    recent: list[list[float]] = []
+    tokens, start = 0, time.perf_counter()
+    for batch in training.batches(source, similarity):
+        weight = LAYERS * max(0.0, 1 - training.step / (FADED * steps)) if layers is not None else 0.0
+        similar = training.step >= steps - similarity
+        now = losses(model, batch, source.targets, layers if weight else None, similar)
+        training.optimizer.zero_grad()
+        total = now.tokens + VECTORS * now.vectors + weight * now.layers + SIMILARITY * now.similarities
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        training.optimizer.step()
+        training.schedule.step()
+        training.step += 1
+        recent.append([value.item() for value in now])
+        tokens += len(batch.packed.ids)
+        if training.step % KEEP == 0 or training.step == steps:
+            report(model, source, training.step, recent[-KEEP:], file)
+            print(f"{tokens / (time.perf_counter() - start):.0f} tokens/s", flush=True)
+            training.save()
 
 
 @torch.no_grad()
-def report(
-    model: Embedder, texts: Texts, step: int, seen: list[tuple[float, float, int]], taken: float, kept: Path
-) -> None:
-    """Print and note the losses of the last steps and of texts that are not trained on."""
-    some = np.array_split(texts.held, max(1, len(texts.held) // 250))
-    held = [losses(model, texts.batch(numbers, [""] * len(numbers)), texts.taught) for numbers in some]
-    words, vectors, _ = np.mean(seen[-KEEP:], 0)
-    held_words, held_vectors = np.mean([[one.item() for one in pair] for pair in held], 0)
-    rate = sum(count for *_, count in seen) / taken
-    now = {"words": words, "vectors": vectors, "new words": held_words, "new vectors": held_vectors}
-    note(kept, step, now)
-    print(  # noqa: T201
-        f"step {step}: words {words:.4f}, vectors {vectors:.4f}; held back {held_words:.4f}, {held_vectors:.4f}; "
-        f"{rate:.0f} tokens/s, {taken:.0f} s",
-        flush=True,
-    )
+def report(model: Embedder, source: Batches, step: int, recent: list[list[float]], file: Path) -> None:
+    """Print and note the mean losses of the last steps and those of texts that are not trained on."""
+    blocks = np.array_split(source.held_back, max(1, len(source.held_back) // 250))
+    new = [losses(model, source.batch(rows, [""] * len(rows)), source.targets)[:2] for rows in blocks]
+    means = np.mean(recent, 0).tolist()
+    values = dict(zip(Losses._fields, means, strict=True))
+    values |= dict(zip(("new tokens", "new vectors"), torch.tensor(new).mean(0).tolist(), strict=True))
+    note(file, step, values)
+    text = ", ".join(f"{name} {value:.4f}" for name, value in values.items() if value)
+    print(f"step {step}: {text}", end="; ", flush=True)
+
+
+def student(tokenizer: Tokenizer) -> Embedder:
+    """Return an untrained student."""
+    SHAPES["instructor-mini"] = SHAPE
+    model = Embedder(random_embedder("instructor-mini", tokenizer)).train()
+    model.set_dropout(0)
+    return model
 
 
 def main() -> None:
-    """Train a model from what a teacher said."""
+    """Train a student from the targets of a teacher."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for path in ("taught", "tokenizer", "triples", "output"):
+    for path in ("targets", "tokenizer", "triples", "output"):
         parser.add_argument(path, type=Path)
-    parser.add_argument("--steps", type=int, default=7600)
-    given = parser.parse_args()
+    parser.add_argument("--teacher", default=TEACHER)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--similarity", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
     torch.manual_seed(0)
-    parts = random_checkpoint(SHAPE, Tokenizer.from_file(str(given.tokenizer)))
-    texts = Texts(Taught.read(given.taught), parts, instructions_of(given.triples))
-    kept = given.output.with_suffix(".resume")
-    if not kept.is_file():
-        begin(parts, texts)
-    model = Embedder(parts).train()
-    model.set_dropout(0)
-    train(model, texts, given.steps, kept)
-    write(model.finished(), given.output)
+    device = device_of(arguments.device)
+    tokenizer = Tokenizer.from_file(str(arguments.tokenizer))
+    ids = tokenizers.to_teacher(tokenizer, tokenizers.read(arguments.teacher))
+    model = student(tokenizer)
+    source = Batches(Targets.read(arguments.targets), model.tokens, instructions_of(arguments.triples))
+    file = arguments.output.with_suffix(".resume")
+    if not file.is_file():
+        begin(model, source)
+    model.to(device)
+    layers = LayerTargets(Teacher(arguments.teacher, device), ids, SHAPE[0], SHAPE[3])
+    layers.watch(model)
+    train(model, source, arguments.steps, file, layers, arguments.similarity)
+    write(model.to("cpu").finished(), arguments.output)
 
 
 if __name__ == "__main__":

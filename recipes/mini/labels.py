@@ -1,15 +1,29 @@
-"""Texts with labels, of the sources that have some; a part of each is held back for evaluation."""
+"""Texts with labels of many kinds: from labeled sources, from tasks in words, from rules, from facts of the sources.
+
+Ten percent of all texts, by a hash, are never trained on; neither are the kinds in ``HELD_OUT``, which `matrix`
+measures.
+"""
 
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from instructor_embedding.files.records import read_records
+import numpy as np
+
+from instructor_embedding.medi import super_ni
+from instructor_embedding.medi.source import Source
+from recipes.mini import sources
+from recipes.mini.rules import RULES
 
 HELD_BACK_PERCENT = 10
+# kinds that no step sees; chosen before any training, one of each way in which labels are made
+HELD_OUT = ("person", "register", "politeness", "question word", "well-formedness")
+MOST, FEWEST = 20_000, 20  # texts of a set, texts of a label that counts
+_LONGEST = 400  # characters of a labeled text
 
 # GoEmotions' own grouping of its emotions (arXiv 2005.00547, table 1)
 _GOOD = (
@@ -32,14 +46,21 @@ _BASIC = {
     "sadness": ("sadness", "disappointment", "embarrassment", "grief", "remorse"),
     "surprise": ("surprise", "realization", "confusion", "curiosity"),
 }  # fmt: skip
-_NAMES = {"POS": "positive", "NEG": "negative", "Good": "positive", "Bad": "negative"}
-_SENTIMENT = ("task363_sst2", "task1687_sentiment140", "sapt_sst2", "sapt_yelp", "sapt_amazon")
-_SAID = ("reddit comment", "comment", "tweet", "Twitter message", "social media post", "sentence", "text", "message")
-_REVIEWS = ("review", "customer review", "opinion", "comment", "sentence", "text", "feedback", "statement")
-_ASKED = (
+_COMMENTS = (
+    "reddit comment",
+    "comment",
+    "tweet",
+    "Twitter message",
+    "social media post",
+    "sentence",
+    "text",
+    "message",
+)
+_REQUESTS = (
     "voice assistant utterance", "utterance", "user query", "customer question", "request", "sentence", "text",
     "customer utterance", "customer service question",
 )  # fmt: skip
+_TEXTS = ("text", "sentence", "statement", "document", "passage", "example")
 _FEELINGS = ("emotion", "feeling", "emotional state", "mood")
 _POLARITY = ("sentiment", "polarity", "opinion as positive or negative", "attitude as positive or negative")
 _INTENTS = ("intent", "purpose", "user intent", "intention")
@@ -47,58 +68,139 @@ _INTENTS = ("intent", "purpose", "user intent", "intention")
 
 @dataclass(frozen=True)
 class Labeled:
-    """Texts of one source with one label each; what an instruction may call the texts and the label."""
+    """Texts with one label of one kind each.
+
+    Attributes
+    ----------
+    name : str
+        Of the set.
+    kind : str
+        Of the labels; sets of one kind are trained on or held out together.
+    text_types, words : tuple of str
+        What an instruction may call the texts, and the labels.
+    texts, labels : list of str
+    """
 
     name: str
-    kinds: tuple[str, ...]
-    label_kinds: tuple[str, ...]
+    kind: str
+    text_types: tuple[str, ...]
+    words: tuple[str, ...]
     texts: list[str]
     labels: list[str]
 
-    def part(self, held: bool) -> Labeled:
-        """Return the texts that are held back, or the others."""
-        rows = [row for row in zip(self.texts, self.labels, strict=True) if held_back(row[0]) == held]
-        return Labeled(
-            self.name, self.kinds, self.label_kinds, [text for text, _ in rows], [label for _, label in rows]
-        )
+    def subset(self, held_back: bool) -> Labeled:
+        """Return the texts that are held back for evaluation, or the others."""
+        rows = [row for row in zip(self.texts, self.labels, strict=True) if is_held_back(row[0]) == held_back]
+        return self.of(rows)
+
+    def of(self, rows: list[tuple[str, str]]) -> Labeled:
+        """Return the set with other texts and labels."""
+        return replace(self, texts=[text for text, _ in rows], labels=[label for _, label in rows])
+
+    def frequent(self) -> Labeled:
+        """Return the set without labels that few texts have."""
+        counts = Counter(self.labels)
+        return self.of([row for row in zip(self.texts, self.labels, strict=True) if counts[row[1]] >= FEWEST])
 
 
-def held_back(text: str) -> bool:
-    """Tell whether a text is kept for evaluation, in whatever source it stands."""
+def is_held_back(text: str) -> bool:
+    """Return whether a text is kept for evaluation, in every set that has it."""
     return zlib.crc32(text.encode()) % 100 < HELD_BACK_PERCENT
 
 
-def labeled_sources(folder: Path) -> Iterator[Labeled]:
-    """Yield the sources that have labels."""
-    comments, emotions = _pairs(folder / "pairs" / "goemotions_comment_emotion.jsonl.gz")
-    yield Labeled("emotion", _SAID, _FEELINGS, comments, emotions)
+def labeled_sets(data: Path, *, rules: bool = True) -> list[Labeled]:
+    """Return all sets with at least two labels, at most ``MOST`` texts each.
+
+    Parameters
+    ----------
+    data : path
+        See `sources.configuration`.
+    rules : bool
+        Include labels by rule and by source, whose texts are those of all sources.
+    """
+    files = {source.name: source for source in sources.used(data)}
+    sets = [*_from_sources(files), *_from_tasks(data)]
+    if rules:
+        sets += _from_rules(list(files.values()))
+    chosen = []
+    for own in sets:
+        own = own.frequent()
+        order = np.random.default_rng(zlib.crc32(own.name.encode())).permutation(len(own.texts))[:MOST]
+        own = own.of([(own.texts[index][:_LONGEST], own.labels[index]) for index in order])
+        if len(set(own.labels)) > 1:
+            chosen.append(own)
+    return chosen
+
+
+def _from_sources(files: dict[str, Source]) -> Iterator[Labeled]:
+    """Yield the sets of sources that pair a text with its label."""
+    rows = _pairs(files.get("goemotions_comment_emotion"))
     basic = {label: name for name, labels in _BASIC.items() for label in labels}
-    yield Labeled("basic_emotion", _SAID, _FEELINGS, comments, [basic[label] for label in emotions])
     sides = {**dict.fromkeys(_GOOD, "positive"), **dict.fromkeys(_BAD, "negative")}
-    kept = [(text, sides[label]) for text, label in zip(comments, emotions, strict=True) if label in sides]
-    yield Labeled("comment_sentiment", _SAID + _REVIEWS, _POLARITY, *map(list, zip(*kept, strict=True)))
-    yield Labeled("review_sentiment", _SAID + _REVIEWS, _POLARITY, *_reviews(folder / "super_ni"))
+    emotion = Labeled("emotion", "emotion", _COMMENTS, _FEELINGS, [], [])
+    yield emotion.of(rows)
+    yield replace(emotion, name="basic_emotion").of([(text, basic[label]) for text, label in rows if label in basic])
+    comments = Labeled("comment_sentiment", "sentiment", _COMMENTS, _POLARITY, [], [])
+    yield comments.of([(text, sides[label]) for text, label in rows if label in sides])
     for name in ("clinc150_utterance_intent", "sgd_utterance_intent"):
-        yield Labeled(name, _ASKED, _INTENTS, *_pairs(folder / "pairs" / f"{name}.jsonl.gz"))
+        yield Labeled(name, "intent", _REQUESTS, _INTENTS, [], []).of(_pairs(files.get(name)))
+    quality = ("well-formedness", "grammatical quality", "correctness of form")
+    wellformed = Labeled(
+        "query_wellformedness", "well-formedness", ("query", "search query", "question"), quality, [], []
+    )
+    yield wellformed.of(_pairs(files.get("query_wellformedness")))
 
 
-def _pairs(file: Path) -> tuple[list[str], list[str]]:
-    rows = [row for _, row in read_records(file)]
-    return [row[0] for row in rows], [row[1] for row in rows]
+def _pairs(source: Source | None) -> list[tuple[str, str]]:
+    return [(relation.query, relation.pos) for relation in source.relations()] if source else []
 
 
-def _reviews(folder: Path) -> tuple[list[str], list[str]]:
-    """Return texts of the instruction tasks whose answer is positive or negative, and rewritten ones."""
-    texts: dict[str, str] = {}
-    for file in sorted(folder.glob("*.jsonl.gz")):
-        for _, task in read_records(file):
-            for item in task.get("Instances", ()):
-                answers = item["output"] if isinstance(item["output"], list) else [item["output"]]
-                if task["task_name"].endswith("yelp_negative_to_positive_style_transfer"):
-                    texts[item["input"]] = "negative"
-                    texts |= dict.fromkeys(answers, "positive")
-                elif task["task_name"].startswith(_SENTIMENT):
-                    label = _NAMES.get(answers[0], answers[0]).removeprefix("very ")
-                    if label in ("positive", "negative"):
-                        texts[item["input"].removeprefix("Text: ").strip()] = label
-    return list(texts), list(texts.values())
+def _from_tasks(data: Path) -> Iterator[Labeled]:
+    """Yield classification tasks of Super-NaturalInstructions; their definition is one of the wordings."""
+    for task in sources.tasks(data):
+        if task.is_classification:
+            yield Labeled(task.name, task.name, _TEXTS, _task_words(task), task.inputs, task.outputs)
+
+
+def _task_words(task: super_ni.Task) -> tuple[str, ...]:
+    """Return words for the label of a task: its name in words, and the beginning of its definition."""
+    first = task.definition.split(". ")[0].strip().rstrip(".").lower()
+    return (task.facts.pos, *([first] if 10 < len(first) < 120 else []))
+
+
+def _from_rules(files: list[Source]) -> Iterator[Labeled]:
+    """Yield a set for each rule, and for the domain and the type of texts, all over the texts of all sources."""
+    random = np.random.default_rng(0)
+    texts: dict[str, tuple[str, str]] = {}
+    for source in files:
+        if source.facts is None:
+            continue
+        facts = source.facts
+        rows = [(relation.query, facts.query) for relation in source.relations(lambda record: None)]
+        if facts.kind != "label":
+            rows += [(relation.pos, facts.pos) for relation in source.relations(lambda record: None)]
+        rows = [row for row in rows if 10 <= len(row[0]) <= _LONGEST]
+        # the same number of each source, so that a rule is not that of one source
+        texts |= {rows[index][0]: (facts.domain, rows[index][1]) for index in random.permutation(len(rows))[:2000]}
+    for rule in RULES:
+        pairs = [(text, rule.label(text)) for text in texts]
+        yield Labeled(f"rule {rule.name}", rule.name, _TEXTS, rule.words, [], []).of(
+            _balanced([pair for pair in pairs if pair[1]])
+        )
+    domain = Labeled("domain", "topic", _TEXTS, ("topic", "subject", "domain", "field"), [], [])
+    yield domain.of([(text, facts[0]) for text, facts in texts.items() if facts[0]])
+    genre = Labeled("text type", "genre", _TEXTS, ("text type", "genre", "kind of text", "type of document"), [], [])
+    yield genre.of([(text, facts[1]) for text, facts in texts.items() if facts[1]])
+
+
+def _balanced(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return at most three times as many texts of a label as the rarest but one has, so that none is the usual one."""
+    counts = sorted(Counter(label for _, label in rows).values())
+    most = 3 * counts[min(1, len(counts) - 1)] if counts else 0
+    seen: Counter[str] = Counter()
+    kept = []
+    for text, label in rows:
+        seen[label] += 1
+        if seen[label] <= most:
+            kept.append((text, label))
+    return kept

@@ -1,12 +1,12 @@
-"""The bundled model from its sources: one command, every step kept, so that it goes on where it was stopped.
+"""The bundled model from its sources: one command, which resumes where it was stopped.
 
-    python recipes/mini/make.py                       # needs ../shared/data, and the hub for the teacher
-    python recipes/mini/make.py --teacher FOLDER      # with the teacher in a folder
-    python recipes/mini/make.py --rehearse            # few texts, few steps: does all of it run here?
+    python -m recipes.mini.make --data DATA --teacher FOLDER
+    python -m recipes.mini.make --data DATA --teacher FOLDER --rehearse     # few texts and steps: does all of it run?
 
-Steps: triples (medi build), tokenizer and texts, what the teacher says of the texts, a model that says the same,
-obedience to instructions, eight bits. All goes to ``build/mini``, a rehearsal to ``build/mini-rehearsal``; the last
-step writes the package's own copy when asked for with ``--install``.
+DATA has ``train``, ``train_extra``, ``eval``, ``billboard`` and ``corpus``; the teacher is all-MiniLM-L6-v2, a folder
+or an id of the Hub. Steps: triples, texts, tokenizer, the teacher's targets, distillation, obedience, quantization.
+Each leaves its file in ``build/mini``, a rehearsal in ``build/mini-rehearsal``; ``--install`` puts the result into the
+package. The last step measures nothing: see README.md for the commands that do.
 """
 
 from __future__ import annotations
@@ -17,50 +17,73 @@ import subprocess
 import sys
 from pathlib import Path
 
-from taught import TEACHER
+from instructor_embedding.errors import InputError
+from recipes.mini import sources
+from recipes.mini.teacher import TEACHER
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = Path(__file__).parents[2]
 BUNDLED = ROOT / "src" / "instructor_embedding" / "bundled" / "instructor-mini"
 COMMAND = "from instructor_embedding.cli.main import main; main()"
+REHEARSAL = {"limit": 300, "texts": 3000, "steps": 4, "obey": 2}
 
 
-def run(done: Path, *arguments: object) -> None:
-    """Run one step unless the file is there that it leaves, and end where it fails."""
-    if done.is_file():
+def run(complete: Path, module: str, *arguments: object) -> None:
+    """Run one step as a process unless its last file exists, and exit where it fails."""
+    if complete.exists():
         return
-    print("+", *arguments, flush=True)  # noqa: T201
-    ended = subprocess.run([sys.executable, *map(str, arguments)])
+    print("+", module, *arguments, flush=True)
+    command = ["-c", COMMAND] if module == "instructor-embed" else ["-m", f"recipes.mini.{module}"]
+    ended = subprocess.run([sys.executable, *command, *map(str, arguments)], cwd=ROOT)
     if ended.returncode:
         sys.exit(ended.returncode)
 
 
-def main() -> None:
-    """Run the steps that are not done yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--teacher", default=TEACHER)
-    parser.add_argument("--sources", type=Path, default=ROOT.parent / "shared" / "data" / "train")
-    parser.add_argument("--install", action="store_true", help="put the result into the package")
-    parser.add_argument("--rehearse", action="store_true", help="4,000 texts, 26 steps and 5: minutes, no useful model")
-    given = parser.parse_args()
-    if given.rehearse and given.install:
-        parser.error("a rehearsal makes no useful model: give --rehearse or --install")
-    build = ROOT / "build" / ("mini-rehearsal" if given.rehearse else "mini")
-    build.mkdir(parents=True, exist_ok=True)
-    medi, taught, student, model = (build / name for name in ("medi.jsonl", "taught", "student", "model"))
-    texts, tokenizer = build / "texts.jsonl", build / "tokenizer.json"
-    most, long, short = (["--most", 4000], ["--steps", 26], ["--steps", 5]) if given.rehearse else ([], [], [])
-    run(medi, "-c", COMMAND, "medi", "build", HERE / "medi.toml", "-o", medi)
-    run(texts, HERE / "texts.py", medi, given.sources, build, *most)
-    run(taught / "starts.npy", HERE / "taught.py", texts, tokenizer, taught, "--teacher", given.teacher)
-    run(student / "modules.json", HERE / "distill.py", taught, tokenizer, medi, student, *long)
-    run(model / "modules.json", HERE / "obey.py", student, taught, medi, given.sources, model, *short)
+def steps(build: Path, data: Path, teacher: str, device: str, sizes: dict[str, int], similarity: int) -> Path:
+    """Run the steps that are not complete, and return the folder of the quantized model."""
+    triples, texts, tokenizer = build / "triples.jsonl", build / "texts.jsonl", build / "tokenizer.json"
+    targets, student, model = build / "targets", build / "student", build / "model"
+    most = ["--most", sizes["texts"], "--limit", sizes["limit"]] if sizes else []
+    long, short = (["--steps", sizes[name]] if sizes else [] for name in ("steps", "obey"))
+    there = ["--device", device]
+    run(triples, "triples", triples, "--data", data, *(["--limit", 40] if sizes else []))
+    run(texts, "texts", texts, "--data", data, *most)
+    run(tokenizer, "tokenizer", tokenizer, "--teacher", teacher)
+    run(targets / "starts.npy", "teacher", texts, tokenizer, targets, "--teacher", teacher, *there)
+    like = ["--similarity", similarity] if similarity else []
+    run(student / "modules.json", "distill", targets, tokenizer, triples, student, "--teacher", teacher,
+        *long, *like, *there)  # fmt: skip
+    run(model / "modules.json", "obey", student, targets, triples, model, "--data", data, *short, *there)
     small = build / "instructor-mini"
-    shutil.rmtree(small, ignore_errors=True)
-    run(small / "modules.json", "-c", COMMAND, "quantize", model, small, "--weights", "int8")
-    curve = build / "curve.png"
-    run(curve, HERE / "curve.py", curve, *(one.with_suffix(".history.jsonl") for one in (student, model)))
-    if given.install:
+    # the table in 4 bits: two thirds of the weights, and rounding them costs nothing that scores show
+    quantize = ["quantize", model, small, "--weights", "int8", "--embedding", "int4"]
+    run(small / "modules.json", "instructor-embed", *quantize)
+    histories = [folder.with_suffix(".history.jsonl") for folder in (student, model)]
+    run(build / "curve.png", "curve", build / "curve.png", *histories)
+    return small
+
+
+def main() -> None:
+    """Run the steps that are not complete."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--teacher", default=TEACHER)
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
+    parser.add_argument("--similarity", type=int, default=0, help="last steps that compare the texts of a batch")
+    parser.add_argument("--install", action="store_true", help="put the result into the package")
+    parser.add_argument("--rehearse", action="store_true", help="few texts and few steps: minutes, no useful model")
+    arguments = parser.parse_args()
+    if arguments.rehearse and arguments.install:
+        parser.error("a rehearsal makes no useful model: use --rehearse or --install")
+    try:
+        sources.configuration(arguments.data)
+    except InputError as error:
+        parser.error(str(error))
+    build = ROOT / "build" / ("mini-rehearsal" if arguments.rehearse else "mini")
+    build.mkdir(parents=True, exist_ok=True)
+    sizes = REHEARSAL if arguments.rehearse else {}
+    small = steps(build, arguments.data.resolve(), arguments.teacher, arguments.device, sizes, arguments.similarity)
+    print(f"{small}: {sum(file.stat().st_size for file in small.rglob('*.safetensors')) / 1e6:.1f} MB")
+    if arguments.install:
         shutil.rmtree(BUNDLED, ignore_errors=True)
         shutil.copytree(small, BUNDLED)
 

@@ -1,109 +1,148 @@
-"""The tokenizer, and the texts that the teacher is asked about.
+"""The texts that the student is distilled on: about 1.2 million, with a fixed share for each group.
 
-Of each source: short texts, sentences out of long ones, and beginnings of long ones; fewer where a source is code, of a
-narrow kind, or an instruction task, of which there are hundreds.
+Of each source: short texts, sentences of long ones, and passages of up to a hundred words. Science and medicine,
+questions and titles have shares of their own; within a group every source has the square root of its size as weight, so
+that large sources do not drown small ones. Texts of the evaluation data are left out.
 
-    python recipes/mini/texts.py TRIPLES.jsonl SOURCES OUTPUT
-
-writes ``tokenizer.json`` and ``texts.jsonl`` to the folder OUTPUT.
+    python -m recipes.mini.texts OUTPUT.jsonl --data DATA [--most 1200000]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import chain
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import tomllib
-from tokenizers import Tokenizer
 
-from instructor_embedding.files.records import read_records
-from instructor_embedding.medi.triple import read
-from instructor_embedding.model.scratch import train_tokenizer
+from instructor_embedding.files.records import write_records
+from instructor_embedding.medi.contamination import Texts
+from recipes.mini import sources
 
-HERE = Path(__file__).parent
-VOCABULARY = 24_576
-TOKENIZER_TRIPLES = 60_000
-TOKENIZER_CHARACTERS = 300
-SHORT, LONG = 220, 1200  # characters of a short text at most, and read of a long one
-SENTENCES = 3  # taken from one long text
-MANY, FEW = (18_000, 6_000, 700), (2_000, 500, 50)  # short texts, sentences and long texts of a source
-NARROW = {
-    "concode_nl_java", "java_csharp_translation", "django_annotation_code", "pydocstring_code", "wikisql_question_sql",
-    "query_wellformedness", "factbook_field_text", "wikitable_question_table", "bible_kjv_web",
-}  # fmt: skip
+MOST = 1_200_000
+SHORT = 220  # characters of a short text at most
+PASSAGE = 100  # words of a passage
+# groups and their share of the texts; what a group lacks is drawn from the last one
+SHARES = {"science": 0.2, "medicine": 0.2, "question": 0.2, "title": 0.1, "code": 0.05, "general": 0.25}
+_SCIENCE = re.compile(r"scien|paper|mathematic|linguistic|biomedic", re.IGNORECASE)
+_MEDICINE = re.compile(r"medic|covid|health|pubmed", re.IGNORECASE)
+_CODE = re.compile(r"^code|command line|sql|python_pep|_docs|program", re.IGNORECASE)
+_QUESTION = re.compile(r"\?\s*$|^(who|what|when|where|why|which|how|is|are|can|does|do|did)\b.{5,}", re.IGNORECASE)
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
 
 
-def tokenizer_of(triples: Path) -> Tokenizer:
-    """Train the tokenizer on texts of the triples and, three times over, on their instructions."""
-    texts: dict[str, None] = {}
-    instructions: dict[str, None] = {}
-    for number, triple in enumerate(read(triples)):
-        instructions |= dict.fromkeys(side.instruction for side in triple[:3])
-        if number < TOKENIZER_TRIPLES:
-            texts |= dict.fromkeys(side.text[:TOKENIZER_CHARACTERS] for side in triple[:2])
-    return train_tokenizer([*texts, *list(instructions) * 3], VOCABULARY, uncased=True)
+class Text(NamedTuple):
+    """A text, its source and its group."""
+
+    text: str
+    source: str
+    group: str
 
 
-def source_texts(triples: Path, sources: Path) -> dict[str, list[str]]:
-    """Return the distinct texts of each source: whole pair files that the recipe may use, and the triples of tasks."""
-    skip = tomllib.loads((HERE / "medi.toml").read_text(encoding="utf-8"))["sources"][0]["skip"]
-    found: dict[str, dict[str, None]] = defaultdict(dict)
-    for file in sorted((sources / "pairs").glob("*.jsonl.gz")):
-        name = file.name.removesuffix(".jsonl.gz")
-        if name not in skip:
-            for _, row in read_records(file):
-                some = row["set"] if isinstance(row, dict) else row
-                found[name] |= dict.fromkeys(text.strip() for text in some[:3] if text.strip())
-    pairs = set(found)
-    for triple in read(triples):
-        if triple.task_name not in pairs:
-            texts = (side.text.strip() for side in triple[:3])
-            found[f"task {triple.task_name}"] |= dict.fromkeys(text for text in texts if text)
-    return {name: list(texts) for name, texts in found.items()}
+def units(text: str) -> Iterator[str]:
+    """Yield what is drawn from a text: itself if it is short, else its sentences and its passages."""
+    text = " ".join(text.split())
+    if len(text) <= SHORT:
+        if text:
+            yield text
+        return
+    sentences = _END.split(text)
+    yield from (sentence for sentence in sentences if 25 <= len(sentence) <= 300)
+    passage: list[str] = []
+    for sentence in sentences:
+        passage += sentence.split()
+        if len(passage) >= PASSAGE:
+            yield " ".join(passage[:PASSAGE])
+            passage = []
+    if len(passage) > PASSAGE // 3:
+        yield " ".join(passage)
 
 
-def chosen(texts: dict[str, list[str]]) -> list[str]:
-    """Return the texts to ask about, each once, in an order without meaning."""
-    random = np.random.default_rng(0)
-
-    def some(of: list[str], most: int) -> list[str]:
-        return [of[place] for place in random.permutation(len(of))[:most]]
-
-    found: dict[str, None] = {}
-    for name, own in texts.items():
-        most = FEW if name in NARROW or name.startswith("task ") else MANY
-        long = [text[:LONG] for text in own if len(text) > SHORT]
-        sentences = list(chain.from_iterable(some(list(_sentences(text)), SENTENCES) for text in long))
-        kinds = ([text for text in own if len(text) <= SHORT], sentences, long)
-        for kind, count in zip(kinds, most, strict=True):
-            found |= dict.fromkeys(some(kind, count))
-    return some(list(found), len(found))
+def group_of(domain: str, text: str, kind: str) -> str:
+    """Return the group of a text from the domain of its source and, of a first text, the kind of its relation."""
+    if _MEDICINE.search(domain):
+        return "medicine"
+    if _SCIENCE.search(domain):
+        return "science"
+    if _CODE.search(domain):
+        return "code"
+    if _QUESTION.search(text):
+        return "question"
+    return "title" if kind == "title or name to text" and len(text) <= SHORT else "general"
 
 
-def _sentences(text: str) -> Iterator[str]:
-    return (sentence for sentence in _END.split(text) if 25 <= len(sentence) <= 300)
+def candidates(data: Path, limit: int | None = None) -> Iterator[Text]:
+    """Yield the units of every source that may be used: of all its relations, or of the first `limit`."""
+    for source in sources.used(data):
+        if source.facts is None:
+            continue
+        for relation in islice(source.relations(lambda record: None), limit):
+            for side, text in enumerate(relation[:3]):
+                kind = source.facts.kind if side == 0 else ""
+                for unit in units(text) if side == 0 or source.facts.kind != "label" else ():
+                    yield Text(unit, source.name, group_of(source.facts.domain, unit, kind))
+    for task in sources.tasks(data):
+        for text in task.inputs[:limit]:
+            for unit in units(text):
+                yield Text(unit, task.name, group_of(f"{task.facts.domain} {task.name}", unit, ""))
+    for name, texts in sources.corpus(data):
+        for text in texts[:limit]:
+            for unit in units(text):
+                yield Text(unit, name, group_of(name, unit, ""))
+
+
+def selected(texts: list[Text], most: int, seed: int = 0) -> list[Text]:
+    """Return distinct texts in their groups' shares, shuffled."""
+    random = np.random.default_rng(seed)
+    by_group: dict[str, dict[str, list[Text]]] = {group: defaultdict(list) for group in SHARES}
+    for text in {text.text: text for text in texts}.values():
+        by_group[text.group][text.source].append(text)
+    chosen: list[Text] = []
+    for group, share in SHARES.items():
+        last = group == list(SHARES)[-1]
+        count = most - len(chosen) if last else round(most * share)
+        own = by_group[group]
+        sizes = np.array([len(rows) for rows in own.values()])
+        for rows, number in zip(own.values(), quotas(sizes, count), strict=True):
+            chosen += [rows[index] for index in random.permutation(len(rows))[:number]]
+    return [chosen[index] for index in random.permutation(len(chosen))]
+
+
+def quotas(sizes: np.ndarray, count: int) -> list[int]:
+    """Return how many texts each source gives to a total of `count`, by the root of its size and at most all it has."""
+    quota = np.zeros(len(sizes), np.int64)
+    while (left := count - int(quota.sum())) > 0 and (quota < sizes).any():
+        # what full sources could not give is distributed again among the others
+        weights = np.where(quota < sizes, np.sqrt(sizes), 0)
+        quota = np.minimum(
+            sizes, quota + np.maximum(1, (left * weights / weights.sum()).astype(np.int64)) * (weights > 0)
+        )
+    over = int(quota.sum()) - count
+    for index in np.argsort(-quota)[: max(0, over)]:
+        quota[index] -= 1
+    return [int(number) for number in quota]
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the file of texts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for path in ("triples", "sources", "output"):
-        parser.add_argument(path, type=Path)
-    parser.add_argument("--most", type=int, help="texts to keep")
-    given = parser.parse_args()
-    given.output.mkdir(parents=True, exist_ok=True)
-    tokenizer_of(given.triples).save(str(given.output / "tokenizer.json"))
-    texts = chosen(source_texts(given.triples, given.sources))[: given.most]
-    lines = "".join(json.dumps(text) + "\n" for text in texts)
-    (given.output / "texts.jsonl").write_text(lines, encoding="utf-8")
-    print(f"{len(texts)} texts")  # noqa: T201
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--most", type=int, default=MOST)
+    parser.add_argument("--limit", type=int, help="relations of each source, for a rehearsal")
+    arguments = parser.parse_args()
+    texts = list(candidates(arguments.data, arguments.limit))
+    config = sources.configuration(arguments.data)
+    owners = Texts.of(config.against).found_in(text.text for text in texts)
+    clean = [text for text, owner in zip(texts, owners, strict=True) if not owner]
+    rows = selected(clean, arguments.most)
+    write_records(arguments.output, (text._asdict() for text in rows))
+    counts = {group: sum(text.group == group for text in rows) for group in SHARES}
+    print(f"{len(texts)} candidates, {len(texts) - len(clean)} of evaluation sets, {len(rows)} selected: {counts}")
 
 
 if __name__ == "__main__":

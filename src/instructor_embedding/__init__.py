@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from instructor_embedding.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from instructor_embedding.engine.export import export
+    from instructor_embedding.encoder import Encoder
     from instructor_embedding.engine.workers import Workers
     from instructor_embedding.errors import (
         CheckpointError,
+        DivergenceError,
         InputError,
         InstructorError,
         LanguageModelError,
@@ -27,18 +28,21 @@ if TYPE_CHECKING:
         VectorError,
         WorkerError,
     )
+    from instructor_embedding.graph.export import export
     from instructor_embedding.instruction import Instruction, Pair, as_pairs
     from instructor_embedding.instructor import INSTRUCTOR
+    from instructor_embedding.quantization.codes import VectorQuantizer, truncated
     from instructor_embedding.quantization.search import rescore, search_codes
-    from instructor_embedding.quantization.vectors import VectorQuantizer, truncated
     from instructor_embedding.quantization.weights import quantize
 
 _HOME = {
+    "Encoder": "encoder",
     "INSTRUCTOR": "instructor",
     "Instruction": "instruction",
     "Pair": "instruction",
     "as_pairs": "instruction",
     "CheckpointError": "errors",
+    "DivergenceError": "errors",
     "InputError": "errors",
     "InstructorError": "errors",
     "LanguageModelError": "errors",
@@ -51,17 +55,19 @@ _HOME = {
     "VectorError": "errors",
     "WorkerError": "errors",
     "Workers": "engine.workers",
-    "VectorQuantizer": "quantization.vectors",
-    "export": "engine.export",
+    "VectorQuantizer": "quantization.codes",
+    "export": "graph.export",
     "quantize": "quantization.weights",
     "rescore": "quantization.search",
     "search_codes": "quantization.search",
-    "truncated": "quantization.vectors",
+    "truncated": "quantization.codes",
 }
 
 __all__ = [
     "INSTRUCTOR",
     "CheckpointError",
+    "DivergenceError",
+    "Encoder",
     "InputError",
     "Instruction",
     "InstructorError",
@@ -90,7 +96,15 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its module when it is first used."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "torch":
+            raise
+        from instructor_embedding.extras import need
+
+        need("torch", name)  # raises the one line that says how to install it
+        raise
     globals()[name] = value
     return value
 

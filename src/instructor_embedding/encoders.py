@@ -1,7 +1,7 @@
 """Encoders of any library behind one protocol: the one loader, and the one treatment of the instruction.
 
-A model of this package reads instruction and text in the form of its training. A model of sentence-transformers gets
-the instruction as its ``prompt``. Any other object with ``encode(pairs)`` decides on its own.
+A model of this package reads instruction and text the way it was trained to. A model of sentence-transformers gets the
+instruction as its ``prompt``. Any other object with ``encode(pairs)`` decides on its own.
 """
 
 from __future__ import annotations
@@ -126,6 +126,8 @@ def load(
     *,
     device: str | None = None,
     dtype: str = "float32",
+    backend: str = "torch",
+    precision: str | None = None,
     cache_folder: str | None = None,
     batch_size: int = 32,
     truncate: str = "quiet",
@@ -139,8 +141,8 @@ def load(
     library : str, optional
         ``"instructor"``: every T5 checkpoint that this package reads; ``"sentence-transformers"``: what that library
         reads. Default: what the checkpoint's config.json tells.
-    device, dtype, cache_folder
-        As for `INSTRUCTOR`.
+    device, dtype, backend, precision, cache_folder
+        As for `INSTRUCTOR`; sentence-transformers has no `backend` and `precision`.
     batch_size, truncate
         As for ``INSTRUCTOR.encode``; sentence-transformers truncates without a report.
 
@@ -160,8 +162,12 @@ def load(
     if choose("library", library, LIBRARIES) == "instructor":
         from instructor_embedding.instructor import INSTRUCTOR
 
-        model: Any = INSTRUCTOR(name, device=device, dtype=dtype, cache_folder=cache_folder)
+        model: Any = INSTRUCTOR(
+            name, device=device, dtype=dtype, backend=backend, precision=precision, cache_folder=cache_folder
+        )
     else:
+        if backend != "torch" or precision not in (None, "exact"):
+            raise InputError(f"backend={backend!r} and precision={precision!r} are for library='instructor'")
         peer = need("sentence_transformers", f"loading {name} with sentence-transformers")
         options = {"model_kwargs": {"dtype": dtype}} if dtype != "float32" else {}
         model = peer.SentenceTransformer(name, device=device, cache_folder=cache_folder, **options)
@@ -204,7 +210,7 @@ def library_of(name: str, cache_folder: str | None = None) -> str:
     ModelNotFoundError
         There is no such folder, and no such model on the hub.
     """
-    from instructor_embedding.model.checkpoint import MODEL_TYPES
+    from instructor_embedding.model.config import MODEL_TYPES
     from instructor_embedding.model.hub import BUNDLED
 
     if name == BUNDLED:

@@ -5,10 +5,11 @@
     InstructorError
     ├── InputError (ValueError)            what was given to a function or a command is not allowed
     │   └── TruncationError                truncate="error" and a text is too long
-    ├── CheckpointError (OSError)          a model's files are missing, broken or of another kind
+    ├── CheckpointError (OSError)          a model's files are missing, corrupt or of another kind
     │   └── ModelNotFoundError             no such folder, or no such model on the hub
     ├── OutputError (OSError)              the system refuses to write a file: the disk is full, ...
     ├── VectorError (ArithmeticError)      a model computed a vector that is zero, infinite or not a number
+    ├── DivergenceError (ArithmeticError)  a training's loss, weights or vectors are not finite any more
     ├── QualityError                       a quantized model loses more than it may
     ├── LanguageModelError                 a language model's server does not answer as it should
     ├── WorkerError (RuntimeError)         a worker process died
@@ -22,8 +23,12 @@ An unknown keyword argument raises ``TypeError``, as everywhere in Python, with 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar, cast
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class InstructorError(Exception):
@@ -35,11 +40,11 @@ class InputError(InstructorError, ValueError):
 
 
 class TruncationError(InputError):
-    """A text is longer than the model's ``max_seq_length`` and ``truncate="error"`` was asked for."""
+    """A text is longer than the model's ``max_seq_length`` and ``truncate="error"`` was requested."""
 
 
 class CheckpointError(InstructorError, OSError):
-    """A model's files are missing, broken or of another kind; the message names the file."""
+    """A model's files are missing, corrupt or of another kind; the message names the file."""
 
     def __str__(self) -> str:
         """Return the message; OSError would print its arguments as a tuple."""
@@ -60,6 +65,10 @@ class OutputError(InstructorError, OSError):
 
 class VectorError(InstructorError, ArithmeticError):
     """A model computed a vector that is zero, infinite or not a number; such a vector is never returned."""
+
+
+class DivergenceError(InstructorError, ArithmeticError):
+    """A training's loss, weights or vectors are not finite any more; the message names the step and what is saved."""
 
 
 class QualityError(InstructorError):
@@ -102,9 +111,16 @@ def choose(argument: str, value: Any, known: Iterable[str]) -> str:
     return str(value)
 
 
-def refuse_unknown(function: str, unknown: Iterable[str], known: Iterable[str]) -> None:
-    """Raise ``TypeError`` for the first of the `unknown` keyword names, naming the nearest of the `known` ones."""
-    allowed = list(known)
-    for name in unknown:
-        hint = nearest(name, allowed) or f"; known: {', '.join(allowed)}"
-        raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
+def known_keywords(function: _F) -> _F:
+    """Decorate a function so that a misspelled keyword argument raises ``TypeError`` with the nearest known name."""
+    known = [name for name in signature(function).parameters if name != "self"]
+
+    @wraps(function)
+    def checked(*arguments: Any, **options: Any) -> Any:
+        for name in options:
+            if name not in known:
+                hint = nearest(name, known) or f"; known: {', '.join(known)}"
+                raise TypeError(f"{function.__qualname__}() got an unexpected keyword argument {name!r}{hint}")
+        return function(*arguments, **options)
+
+    return cast(_F, checked)

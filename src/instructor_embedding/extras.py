@@ -9,6 +9,7 @@ from instructor_embedding.errors import MissingExtraError
 
 # library -> extra of this package that installs it
 EXTRA_OF = {
+    "torch": "torch",
     "onnx": "onnx",
     "onnxruntime": "onnx",
     "openvino": "openvino",
@@ -68,5 +69,5 @@ def need(library: str, purpose: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != root:
             raise
         extra = EXTRA_OF.get(root)
-        package = f'"instructor-embedding[{extra}]"' if extra else root
+        package = f'"instructor-embed[{extra}]"' if extra else root
         raise MissingExtraError(f"{purpose} needs the library {root}; install it with: pip install {package}") from None

@@ -1,4 +1,4 @@
-"""Vectors on disk, looked up by their text: computed once, whatever interrupts the run."""
+"""Vectors on disk, found by their text: computed once, whatever interrupts the run."""
 
 from __future__ import annotations
 
@@ -156,8 +156,8 @@ class VectorStore:
         first = {pair: number for number, pair in reversed(list(enumerate(pairs)))}
         new = self.missing(pairs)
         if self.folder is None:
-            free = max(0, self._limit - len(self) * self.dtype.itemsize * rows.shape[1])
-            new = new[: free // (self.dtype.itemsize * rows.shape[1])]
+            space = max(0, self._limit - len(self) * self.dtype.itemsize * rows.shape[1])
+            new = new[: space // (self.dtype.itemsize * rows.shape[1])]
         if not new:
             return 0
         with np.errstate(over="ignore"):
@@ -181,7 +181,7 @@ class VectorStore:
         Parameters
         ----------
         pairs : iterable of Pair
-            Read on demand.
+            Read only as far as needed.
         encode : callable
             Returns the vectors of a list of pairs, float of shape (n, dimension); it is called with up to `chunk`
             pairs, and not at all where nothing is missing.

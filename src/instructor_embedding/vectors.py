@@ -1,6 +1,6 @@
 """Vectors as arrays: the check, the unit norm, cosines and nearest neighbors that everything else uses.
 
-A vector of norm 0 stays unchanged: it has the cosine 0 with every vector, and no function divides by 0.
+A vector of norm 0 is left unchanged: it has the cosine 0 with every vector, and no function divides by 0.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def checked(values: Any, name: str = "vectors", dimension: int | None = None) ->
         rows = np.asarray(_array(values), np.float32)
     except (TypeError, ValueError):
         raise InputError(
-            f"{name} must be numeric, of shape (n, dim), all rows of one length; got {type(values).__name__}"
+            f"{name} must be values of shape (n, dim), all rows of one length; got {type(values).__name__}"
         ) from None
     if rows.ndim != 2 or rows.shape[1] == 0:
         hint = f"; a single vector is {name}[None]" if rows.ndim == 1 else ""

@@ -8,17 +8,21 @@ import numpy as np
 import pytest
 
 from instructor_embedding import InputError, Pair, VectorError, WorkerError, Workers
+from instructor_embedding.model.tokens import TextTokenizer
+from tests.golden.make_checkpoints import tokenizer
 
 PAIRS = [Pair("Represent the text:", f"Text number {number}, " + "word " * (number % 7)) for number in range(60)]
 
 
 class Fatal:
-    """A stand-in for a model whose process is killed."""
+    """A fake model whose process is killed."""
+
+    tokens = TextTokenizer(tokenizer())
 
     def to(self, device):
         return self
 
-    def encode(self, sentences, batch_size=32, **options):
+    def eval(self):
         os.kill(os.getpid(), signal.SIGKILL)
 
 

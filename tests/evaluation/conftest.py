@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from instructor_embedding.evaluation.fingerprint import _PROBES
+from instructor_embedding.fingerprint import PROBES
 
 WORDS = ["sun", "rain", "snow", "wind", "fog", "storm", "cloud", "heat", "frost", "hail"]
 
@@ -18,7 +18,7 @@ class Recording:
         self.seen = []
 
     def encode(self, pairs):
-        if pairs != _PROBES:  # what an evaluation asks to tell models apart
+        if pairs != PROBES:  # what an evaluation asks to tell models apart
             self.seen += pairs
         rows = np.zeros((len(pairs), len(WORDS) + 1), np.float32)
         for row, pair in zip(rows, pairs, strict=True):

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from instructor_embedding import InputError
-from instructor_embedding.evaluation.statistics import pearson, spearman
 from instructor_embedding.evaluation.score import Results, Score, read
+from instructor_embedding.evaluation.statistics import pearson, spearman
 
 CONFIG = {"model": {"name": "a"}, "data": {"revision": "1"}, "instructions": {"text": "x"}}
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from instructor_embedding import InputError, OutputError
+from instructor_embedding import InputError, InstructorError
 from instructor_embedding.files.atomic import check_target, replacing
 
 
@@ -102,7 +102,7 @@ def test_devices_and_descriptors(tmp_path, capfd):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_full_disks():
     with (
-        pytest.raises(OutputError, match="cannot write /dev/full: No space left on device"),
+        pytest.raises(InstructorError, match="cannot write /dev/full: No space left on device"),
         replacing("/dev/full") as f,
     ):
         f.write(b"x" * 10)

@@ -250,7 +250,7 @@ def test_the_ending_tells_the_format():
         "csv", "jsonl", "json", "json", "json", "txt",
     ]  # fmt: skip
     assert format_of("-", default="txt") == "txt"
-    with pytest.raises(InputError, match=r"the extension .docx names no format; name one of txt, csv"):
+    with pytest.raises(InputError, match=r"the extension \.docx is not a format; name one of txt, csv"):
         format_of("a.docx")
     with pytest.raises(InputError, match="did you mean 'jsonl'"):
         format_of("a", "jsnl")

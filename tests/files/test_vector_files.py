@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from instructor_embedding import InputError, OutputError, Pair
+from instructor_embedding import InputError, InstructorError, Pair
 from instructor_embedding.files.vector_files import VectorFile, check
 
 PAIRS = [Pair("i", f"text {number}") for number in range(5)]
@@ -56,7 +56,7 @@ def test_nothing_is_left_after_an_error(tmp_path, ending):
 def test_devices(ending):
     written(os.devnull, format=ending)
     if os.path.exists("/dev/full") and ending != "npy":
-        with pytest.raises(OutputError, match="cannot write /dev/full: No space left on device"):
+        with pytest.raises(InstructorError, match="cannot write /dev/full: No space left on device"):
             written("/dev/full", format=ending)
 
 
@@ -65,7 +65,7 @@ def test_wrong_targets(tmp_path):
     cases = [
         (("-", "npy"), "npy cannot be written to stdout; name a file"),
         (("-", "nyp"), "did you mean 'npy'"),
-        (("a.docx",), "names no format"),
+        (("a.docx",), "is not a format"),
         (("a.jsonl.gz",), "vectors are not compressed"),
         ((str(tmp_path / "pipe.npy"),), "not a regular file"),
         ((str(tmp_path / "no" / "a.npy"),), "there is no folder"),

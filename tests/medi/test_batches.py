@@ -63,44 +63,44 @@ def test_original_order(reference):
     oracle = json.loads((reference / "oracle" / "train_oracle.json").read_text(encoding="utf-8"))
     for case in oracle["batching"]:
         tasks, size = case["task_ids"], case["batch_size"]
-        found = original_windows(tasks, size, seed=case["seed"])
-        assert joined(found) == case["order"]
-        assert -(-len(tasks) // size) - len(found) == case["skipped_windows"]
+        batches = original_windows(tasks, size, seed=case["seed"])
+        assert joined(batches) == case["order"]
+        assert -(-len(tasks) // size) - len(batches) == case["skipped_windows"]
 
 
 def test_original_order_by_hand():
     """Windows 0-1, 2-3 and 6-7 hold one task; 4-5 mixes two, 8 is short; seed 42 puts them in this order."""
-    found = original_windows([1, 1, 1, 1, 1, 2, 2, 2, 2], 2)
-    assert sorted(map(list, found)) == [[0, 1], [2, 3], [6, 7]]
-    assert found.dropped == {1: 1, 2: 2}
-    order = joined(found)
+    batches = original_windows([1, 1, 1, 1, 1, 2, 2, 2, 2], 2)
+    assert sorted(map(list, batches)) == [[0, 1], [2, 3], [6, 7]]
+    assert batches.dropped == {1: 1, 2: 2}
+    order = joined(batches)
     assert joined(original_windows([1, 1, 1, 1, 1, 2, 2, 2, 2], 2, max_examples=5)) == order[:4]
     assert sum(original_windows([1, 1, 1, 1, 1, 2, 2, 2, 2], 2, max_examples=5).dropped.values()) == 5
 
 
 @given(TASKS, st.integers(1, 5), st.integers(1, 3))
 def test_original_windows_on_ranks(tasks, size, world):
-    whole = [list(batch) for batch in original_windows(tasks, size * world)]
-    parts = [original_windows(tasks, size, rank=rank, world=world) for rank in range(world)]
-    assert [[number for part in parts for number in part[step]] for step in range(len(whole))] == whole
+    single = [list(batch) for batch in original_windows(tasks, size * world)]
+    shares = [original_windows(tasks, size, rank=rank, world=world) for rank in range(world)]
+    assert [[number for share in shares for number in share[step]] for step in range(len(single))] == single
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(size=0), "size must be a whole number of at least 1, got 0"),
-        (dict(size=1.5), "size must be a whole number of at least 1, got 1.5"),
-        (dict(size=1, world=0), "world must be a whole number of at least 1"),
+        (dict(size=0), "size must be an integer of at least 1, got 0"),
+        (dict(size=1.5), "size must be an integer of at least 1, got 1.5"),
+        (dict(size=1, world=0), "world must be an integer of at least 1"),
         (dict(size=1, rank=2, world=2), "rank must be from 0 to world - 1 = 1, got 2"),
     ],
 )
-def test_wrong_numbers_are_told(arguments, message):
+def test_wrong_numbers_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         homogeneous([1, 1], **arguments)
 
 
-def test_wrong_tasks_are_told():
-    with pytest.raises(InputError, match=r"tasks must be whole numbers of shape \(n,\), got float64"):
+def test_wrong_tasks_are_refused():
+    with pytest.raises(InputError, match=r"tasks must be integers of shape \(n,\), got float64"):
         homogeneous([0.5, 1.5], 1)
     with pytest.raises(InputError, match="less than one batch of 4"):
         original_windows([1] * 9, 4, max_examples=3)

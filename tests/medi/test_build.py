@@ -1,4 +1,4 @@
-"""The whole way from sources to a checked file."""
+"""From sources to a checked file."""
 
 import json
 import sys
@@ -13,10 +13,10 @@ from instructor_embedding.cli.main import main
 from instructor_embedding.medi import super_ni
 from instructor_embedding.medi.build import build
 from instructor_embedding.medi.check import check
+from instructor_embedding.medi.compose import mined_relations
 from instructor_embedding.medi.config import Config, Selection
 from instructor_embedding.medi.contamination import Texts
 from instructor_embedding.medi.lexical import BM25
-from instructor_embedding.medi.part import of_task
 from instructor_embedding.medi.triple import read
 from tests.conftest import SHARED
 
@@ -64,12 +64,12 @@ def config(folder, output, *, limit=None, skip=(), **more):
 
 
 def test_build(folder, tmp_path):
-    told = []
-    manifest = build(config(folder, tmp_path / "out.jsonl"), told=told.append)
+    steps = []
+    manifest = build(config(folder, tmp_path / "out.jsonl"), progress=steps.append)
     triples = list(read(tmp_path / "out.jsonl"))
     assert manifest.triples == len(triples) == 72
     assert len(manifest.tasks) == len({triple.task for triple in triples}) == 3
-    assert [(step.name, step.triples, step.kept) for step in told] == [
+    assert [(step.name, step.triples, step.resumed) for step in steps] == [
         ("qa", 24, False),
         ("tasks", 24, False),
         ("topics", 24, False),
@@ -85,8 +85,8 @@ def test_build(folder, tmp_path):
     for triple in triples:
         assert triple.neg.text not in (triple.pos.text, triple.query.text)
         if triple.task_name != "qa":
-            told_apart = [topic[side.text.split(" number")[0]] for side in (triple.query, triple.pos, triple.neg)]
-            assert told_apart[0] == told_apart[1] != told_apart[2]
+            query, pos, neg = (topic[side.text.split(" number")[0]] for side in triple[:3])
+            assert query == pos != neg
             assert triple.query.instruction == triple.pos.instruction
     assert check(tmp_path / "out.jsonl").clean
     left = sorted(path.name for path in tmp_path.iterdir() if path != folder)
@@ -101,21 +101,21 @@ def test_two_builds_are_identical(folder, tmp_path):
     assert build(config(folder, tmp_path / "c.jsonl", limit=10, seed=1)).sha256 != first.sha256
 
 
-def test_a_stopped_build_goes_on_and_gives_the_same_bytes(folder, tmp_path):
-    whole, resumed = tmp_path / "whole.jsonl", tmp_path / "resumed.jsonl"
-    expected = build(config(folder, whole))
+def test_a_stopped_build_resumes_and_gives_the_same_bytes(folder, tmp_path):
+    straight, resumed = tmp_path / "straight.jsonl", tmp_path / "resumed.jsonl"
+    expected = build(config(folder, straight))
 
     def stop(step):
         if step.done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(config(folder, resumed), told=stop)
+        build(config(folder, resumed), progress=stop)
     assert not resumed.exists()
-    told = []
-    assert build(config(folder, resumed), told=told.append) == expected
-    assert [step.kept for step in told] == [True, True, False]
-    assert resumed.read_bytes() == whole.read_bytes()
+    steps = []
+    assert build(config(folder, resumed), progress=steps.append) == expected
+    assert [step.resumed for step in steps] == [True, True, False]
+    assert resumed.read_bytes() == straight.read_bytes()
     assert not Path(f"{resumed}.parts").exists()
 
 
@@ -124,25 +124,25 @@ def test_a_build_that_changed_starts_anew(folder, tmp_path):
         if step.done == 3:
             raise KeyboardInterrupt
 
-    def kept(**more):
+    def resumed(**more):
         with pytest.raises(KeyboardInterrupt):
-            build(config(folder, tmp_path / "out.jsonl", **more), told=stop)
-        told = []
+            build(config(folder, tmp_path / "out.jsonl", **more), progress=stop)
+        steps = []
         other = {**more, "seed": 5} if change == "seed" else more
-        build(config(folder, tmp_path / "out.jsonl", **other), told=told.append)
-        return [step.kept for step in told]
+        build(config(folder, tmp_path / "out.jsonl", **other), progress=steps.append)
+        return [step.resumed for step in steps]
 
     change = "nothing"
-    assert kept() == [True, True, True]
+    assert resumed() == [True, True, True]
     change = "seed"
-    assert kept(limit=10) == [False, False, False]
+    assert resumed(limit=10) == [False, False, False]
     with pytest.raises(KeyboardInterrupt):
-        build(config(folder, tmp_path / "out.jsonl"), told=stop)
+        build(config(folder, tmp_path / "out.jsonl"), progress=stop)
     with (folder / "qa.jsonl").open("a") as file:
         file.write('\n["one more question", "one more answer"]')
-    told = []
-    build(config(folder, tmp_path / "out.jsonl"), told=told.append)
-    assert [step.kept for step in told] == [False, True, True]
+    steps = []
+    build(config(folder, tmp_path / "out.jsonl"), progress=steps.append)
+    assert [step.resumed for step in steps] == [False, True, True]
 
 
 def test_any_encoder_mines(folder, tmp_path, models):
@@ -167,7 +167,7 @@ def test_evaluation_texts_are_left_out(folder, tmp_path):
     assert manifest.evaluation == {"test.jsonl": 2}
     assert [task["left out"]["evaluation"].get("test.jsonl", 0) for task in manifest.tasks] == [0, 1, 1]
     assert check(tmp_path / "out.jsonl", against).clean
-    with pytest.raises(InputError, match="holds no evaluation data"):
+    with pytest.raises(InputError, match="has no evaluation data"):
         Texts.of([tmp_path / "nothing"])
 
 
@@ -179,20 +179,31 @@ def test_a_file_that_is_not_what_its_catalog_says(folder, tmp_path):
         build(config(folder, tmp_path / "out.jsonl"))
 
 
-def test_a_file_chosen_twice(folder, tmp_path):
+def test_a_file_selected_twice(folder, tmp_path):
     twice = Config((Selection(folder), Selection(folder, only=("qa",))), tmp_path / "out.jsonl")
-    with pytest.raises(InputError, match=r"qa\.jsonl is chosen twice"):
+    with pytest.raises(InputError, match=r"qa\.jsonl is selected twice"):
         build(twice)
 
 
 def test_skipping(folder, tmp_path):
     assert len(build(config(folder, tmp_path / "out.jsonl", skip=("qa", "topics"))).tasks) == 1
-    with pytest.raises(InputError, match="no triple came out"):
+    with pytest.raises(InputError, match="there is no triple"):
         build(config(folder, tmp_path / "out.jsonl", skip=("qa", "topics", "task1_*")))
     with pytest.raises(InputError, match="leave no source"):
         build(config(folder, tmp_path / "out.jsonl", skip=("*",)))
     with pytest.raises(InputError, match="there is no folder"):
         build(config(folder, tmp_path / "nowhere" / "out.jsonl"))
+
+
+def test_licences_select_files_and_tasks(folder, tmp_path):
+    """A task counts by its own licence, not by that of the file; what states none is left out."""
+    path = folder / "super_ni" / "tasks.jsonl"
+    task = json.loads(path.read_text())
+    other = {**task, "task_name": "task2_other", "Instance License": ["CC BY-NC 4.0"]}
+    path.write_text(json.dumps({**task, "Instance License": ["CC BY 4.0"]}) + "\n" + json.dumps(other))
+    selection = Selection(folder, licences=("cc0*", "CC BY [0-9]*"))
+    build(Config((selection,), tmp_path / "out.jsonl"))
+    assert {triple.task_name for triple in read(tmp_path / "out.jsonl")} == {"qa", "task1_topic_classification"}
 
 
 @pytest.fixture
@@ -237,7 +248,7 @@ def test_the_command_with_a_toml_file(run, folder, tmp_path):
     assert "wordings must be 1 to 3, got 7" in err
 
 
-def test_broken_records(run, folder, tmp_path):
+def test_invalid_records(run, folder, tmp_path):
     (folder / "qa.jsonl").write_text('["a"]\n["b", "c"]\n["d", "e"]\n["f", "g"]')
     code, _, err = run("build", folder, "-o", tmp_path / "again.jsonl")
     assert code == 2
@@ -255,14 +266,14 @@ def test_inspect(run, folder, tmp_path):
     code, out, _ = run("inspect", tmp_path / "out.jsonl", "--examples", 1)
     assert code == 0
     assert "73 triples of 3 tasks" in out
-    assert "1 triples came before, 1 queries in their task" in out
+    assert "1 triples are duplicates, 1 queries repeat one of their task" in out
     assert "query  [Represent the test question for retrieving the right answer: ] " in out
     code, out, _ = run("inspect", tmp_path / "out.jsonl", "--json")
-    found = json.loads(out)
-    assert found["tasks"]["qa"]["triples"] == 25
+    summary = json.loads(out)
+    assert summary["tasks"]["qa"]["triples"] == 25
     # every query has 5 to 8 words
-    assert found["lengths"]["query"] == [0, 0, 0, 73] + [0] * 11
-    assert sum(found["instructions"].values()) == 146
+    assert summary["lengths"]["query"] == [0, 0, 0, 73] + [0] * 11
+    assert sum(summary["instructions"].values()) == 146
 
 
 def test_inspect_draws(run, folder, tmp_path):
@@ -285,10 +296,80 @@ def test_mined_positives_share_their_label():
     shared, chance = [], []
     for task in tasks:
         label = dict(zip(task.inputs, task.outputs, strict=True))
-        mined = [one for one in of_task(task, BM25()) if one.neg]
+        mined = [relation for relation in mined_relations(task, BM25()) if relation.neg]
         assert len(mined) > 0.9 * len(task.inputs)
-        shared += [label[one.query] == label[one.pos] != label[one.neg] for one in mined]
+        shared += [label[match.query] == label[match.pos] != label[match.neg] for match in mined]
         labels = np.array(task.outputs)
         chance.append((labels[:, None] == labels[None]).mean())
     assert np.mean(shared) == 1
     assert np.mean(chance) < 0.5
+
+
+def test_the_command_with_files_and_their_facts(run, folder, tmp_path):
+    """Own pairs need no SOURCES.json: their facts are options."""
+    facts = ("--text-type", "question", "--text-type", "answer", "--domain", "test", "--objective", "finding its item")
+    code, _, err = run("build", folder / "qa.jsonl", "-o", tmp_path / "own.jsonl", *facts)
+    assert code == 0, err
+    assert "(not in SOURCES.json: format pairs, from its first record)" in err
+    triples = list(read(tmp_path / "own.jsonl"))
+    assert len(triples) == 24
+    assert {triple.query.instruction for triple in triples} == {"Represent the test question for finding its item: "}
+    code, _, err = run("build", folder / "qa.jsonl", "-o", tmp_path / "own.jsonl")
+    assert code == 2
+    assert 'write a SOURCES.json into the folder: {"sources": [{"file": ' in err
+    assert "--text-type" in err
+    code, _, err = run("build", folder / "qa.jsonl", "-o", tmp_path / "own.jsonl", "--domain", "law")
+    assert code == 2
+    assert "--text-type is missing" in err
+
+
+def test_negatives_are_mined_anew(run, folder, tmp_path, folders):
+    before, after = tmp_path / "before.jsonl", tmp_path / "after.jsonl"
+    build(config(folder, before))
+    code, _, err = run("mine", before, "-o", after, "--encoder", folders["relu"])
+    assert code == 0, err
+    assert "72 triples, " in err
+    old, new = list(read(before)), list(read(after))
+    assert [triple[:2] for triple in old] == [triple[:2] for triple in new]
+    assert [triple[3:] for triple in old] == [triple[3:] for triple in new]
+    assert any(a.neg.text != b.neg.text for a, b in zip(old, new, strict=True))
+    matching = {(triple.query.text, triple.pos.text) for triple in old}
+    assert not any((triple.query.text, triple.neg.text) in matching for triple in new)
+    assert check(after).clean
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("own.csv", "question,answer\n{}"),
+        ("own.tsv", "question\tanswer\n{}"),
+        ("own.jsonl", None),
+    ],
+)
+def test_own_pairs_in_any_format(name, content, run, tmp_path):
+    rows = [(f"what is item {n}", f'item {n} is "bread"') for n in range(8)]
+    if content is None:
+        text = "\n".join(json.dumps({"question": a, "answer": b}) for a, b in rows)
+    else:
+        quoted = [(a, '"' + b.replace('"', '""') + '"' if name.endswith("csv") else b) for a, b in rows]
+        text = content.format("\n".join(("," if name.endswith("csv") else "\t").join(row) for row in quoted))
+    (tmp_path / name).write_text(text)
+    code, _, err = run(
+        "build", tmp_path / name, "-o", tmp_path / "out.jsonl", "--text-type", "question", "--text-type", "answer"
+    )
+    assert code == 0, err
+    triples = list(read(tmp_path / "out.jsonl"))
+    assert sorted((triple.query.text, triple.pos.text) for triple in triples) == sorted(rows)
+
+
+def test_texts_with_labels_are_a_classification(run, tmp_path):
+    rows = [f"{text} number {n},{topic}" for topic, text in TOPICS.items() for n in range(6)]
+    (tmp_path / "own.csv").write_text("text,label\n" + "\n".join(rows))
+    code, _, err = run(
+        "build", tmp_path / "own.csv", "-o", tmp_path / "out.jsonl", "--text-type", "text", "--text-type", "topic"
+    )
+    assert code == 0, err
+    topic = {text: name for name, text in TOPICS.items()}
+    for triple in read(tmp_path / "out.jsonl"):
+        query, pos, neg = (topic[side.text.split(" number")[0]] for side in triple[:3])
+        assert query == pos != neg

@@ -1,4 +1,4 @@
-"""Evaluation texts are found, whole and in parts, and nothing else is."""
+"""Evaluation texts are recognized, complete or by a passage, and no other text is."""
 
 import json
 import random
@@ -12,11 +12,11 @@ LONG = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi
 WORDS = LONG.split()
 
 
-def test_whole_texts():
+def test_complete_texts():
     texts = Texts([("first", ["Which bird lays the largest eggs?"]), ("second", ["too short", "Which bird..."])])
     assert len(texts) == 1
-    asked = ["WHICH bird, lays the (largest) eggs", "which bird lays eggs", "too short", ""]
-    assert texts.found_in(asked) == ["first", "", "", ""]
+    texts_to_check = ["WHICH bird, lays the (largest) eggs", "which bird lays eggs", "too short", ""]
+    assert texts.found_in(texts_to_check) == ["first", "", "", ""]
 
 
 def test_runs_of_words():
@@ -47,16 +47,16 @@ def test_against_a_plain_search():
     runs = {tuple(text.split()[n : n + GRAM]) for text in evaluation for n in range(len(text.split()) - GRAM + 1)}
     short = {tuple(text.split()) for text in evaluation if LEAST <= len(text.split()) < GRAM}
 
-    def holds(text):
+    def contains(text):
         words = text.split()
-        parts = {tuple(words[n : n + size]) for size in range(LEAST, GRAM + 1) for n in range(len(words) - size + 1)}
-        return bool(parts & (runs | short)) or text.replace(" ", "") in whole
+        passages = {tuple(words[n : n + size]) for size in range(LEAST, GRAM + 1) for n in range(len(words) - size + 1)}
+        return bool(passages & (runs | short)) or text.replace(" ", "") in complete
 
-    whole = {text.replace(" ", "") for text in evaluation if len(text.replace(" ", "")) >= 25}
+    complete = {text.replace(" ", "") for text in evaluation if len(text.replace(" ", "")) >= 25}
     training += [f"b {text} c" for text in evaluation]
-    found = Texts([("x", evaluation)]).found_in(training)
-    assert [bool(name) for name in found] == [holds(text) for text in training]
-    assert 20 < sum(map(bool, found)) < len(training)
+    names = Texts([("x", evaluation)]).found_in(training)
+    assert [bool(name) for name in names] == [contains(text) for text in training]
+    assert 20 < sum(map(bool, names)) < len(training)
 
 
 def test_nothing_to_compare_with():
@@ -73,7 +73,7 @@ def test_files(tmp_path):
     assert texts.found_in(["which bird lays the largest eggs", LONG + " more"]) == ["b/test.jsonl", "a.json"]
     assert texts.digest == Texts.of([tmp_path]).digest != Texts.of([tmp_path / "b"]).digest
     (tmp_path / "a.json").write_text("{")
-    with pytest.raises(InputError, match="broken json"):
+    with pytest.raises(InputError, match="invalid JSON"):
         Texts.of([tmp_path])
-    with pytest.raises(InputError, match="holds no evaluation data"):
+    with pytest.raises(InputError, match="has no evaluation data"):
         Texts.of([tmp_path / "nothing"])

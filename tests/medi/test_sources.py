@@ -1,4 +1,4 @@
-"""Readers of source formats: what they yield, and what they say of broken files."""
+"""Readers of source formats: what they yield, and their errors."""
 
 import gzip
 import json
@@ -7,9 +7,9 @@ import pytest
 
 from instructor_embedding import InputError
 from instructor_embedding.medi import kilt, medmcqa, pairs, squad, super_ni
-from instructor_embedding.medi.instructions import KINDS, KNOWN, WORDINGS, Facts, known, of_task, sides
 from instructor_embedding.medi.relation import Relation
 from instructor_embedding.medi.source import sources
+from instructor_embedding.medi.wording import KINDS, KNOWN, WORDINGS, Facts, known, of_task, sides
 
 
 def lines(path, *records):
@@ -41,7 +41,7 @@ def test_pairs(tmp_path):
     "record",
     [["a"], ["a", 3], ["a", ""], "a", 3, None, {"set": ["a"]}, {"set": "ab"}, {"query": "q"}, {"query": 1, "pos": "p"}],
 )
-def test_broken_pairs(record, tmp_path):
+def test_invalid_pairs(record, tmp_path):
     path = lines(tmp_path / "x.jsonl", ["a", "b"], record)
     with pytest.raises(InputError, match=r"x\.jsonl, line 2"):
         list(pairs.read(path))
@@ -131,8 +131,8 @@ def test_super_ni_in_its_three_schemas(tmp_path):
     (task,) = super_ni.read(lines(tmp_path / "x.jsonl", new | wrong), rejects.append)
     assert len(task.inputs) == 20
     assert [reject.why.partition(": ")[2] for reject in rejects] == [
-        "output is None; it must be a text",
-        "input is 3; it must be a text",
+        "output is None; it must be a string",
+        "input is 3; it must be a string",
     ]
 
 
@@ -168,8 +168,9 @@ def test_task_without_metadata():
 def test_sources(tmp_path):
     lines(tmp_path / "quora_duplicates.jsonl", ["a", "b"])
     (tmp_path / "super_ni").mkdir()
-    lines(tmp_path / "super_ni" / "tasks.jsonl", {})
-    (tmp_path / "task7_x.json").write_text("{}")
+    task = {"Definition": "Say whether.", "Instances": []}
+    lines(tmp_path / "super_ni" / "tasks.jsonl", task)
+    (tmp_path / "task7_x.json").write_text(json.dumps(task, indent=1))
     lines(tmp_path / "mine.jsonl", ["a", "b"])
     with pytest.raises(InputError, match="no facts for the source 'mine'"):
         sources(tmp_path)
@@ -181,18 +182,18 @@ def test_sources(tmp_path):
         "licence": "CC0",
     }
     (tmp_path / "SOURCES.json").write_text(json.dumps({"pairs": [entry]}))
-    found = {source.name: source for source in sources(tmp_path)}
-    assert list(found) == ["mine", "quora_duplicates", "task7_x", "tasks"]
-    assert found["mine"].facts == Facts("law", "case", "case", "duplicate")
-    assert found["mine"].licence == "CC0"
-    assert found["tasks"].facts is found["task7_x"].facts is None
-    (tmp_path / "SOURCES.json").write_text(json.dumps({"pairs": [{"file": "mine.jsonl"}]}))
-    with pytest.raises(InputError, match=r"lacks 'text_types' for mine\.jsonl"):
+    listed = {source.name: source for source in sources(tmp_path)}
+    assert list(listed) == ["mine", "quora_duplicates", "task7_x", "tasks"]
+    assert listed["mine"].facts == Facts("law", "case", "case", "duplicate")
+    assert listed["mine"].licence == "CC0"
+    assert listed["tasks"].facts is listed["task7_x"].facts is None
+    (tmp_path / "SOURCES.json").write_text(json.dumps({"pairs": [{"file": "mine.jsonl", "domain": "law"}]}))
+    with pytest.raises(InputError, match=r"lacks text_types and kind for mine\.jsonl"):
         sources(tmp_path)
     (tmp_path / "SOURCES.json").write_text("[")
-    with pytest.raises(InputError, match="is no catalog"):
+    with pytest.raises(InputError, match="is not a catalog of sources"):
         sources(tmp_path)
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         sources(tmp_path / "nothing")
 
 
@@ -200,8 +201,8 @@ def test_medmcqa_is_two_sources(tmp_path):
     lines(tmp_path / "medmcqa_dev.jsonl", {**MEDMCQA, "exp": "As two is right."})
     answers, explained = sources(tmp_path)
     assert (answers.name, explained.name) == ("medmcqa_dev", "medmcqa_dev_explanations")
-    assert next(answers.reader(answers.path, None)).pos == "two"
-    assert next(explained.reader(explained.path, None)).pos == "As two is right."
+    assert next(answers.relations()).pos == "two"
+    assert next(explained.relations()).pos == "As two is right."
     assert explained.facts.pos == "explanation"
 
 
@@ -216,3 +217,63 @@ def test_a_file_other_than_the_catalog_states(tmp_path):
         else:
             with pytest.raises(InputError, match=r"is not the file that SOURCES\.json names"):
                 source.checked()
+
+
+def test_a_format_comes_from_the_catalog_or_from_the_first_record(tmp_path):
+    """Names of files and folders decide nothing: a folder called super_ni may have pairs."""
+    (tmp_path / "super_ni_squad").mkdir()
+    lines(tmp_path / "super_ni_squad" / "kilt_medmcqa.jsonl", ["q", "a"], ["r", "b"])
+    lines(tmp_path / "exam.jsonl", MEDMCQA)
+    squad_file = {"data": [{"paragraphs": [{"context": "C", "qas": [{"question": "Q?"}]}]}]}
+    (tmp_path / "reading.json").write_text(json.dumps(squad_file, indent=1))
+    lines(tmp_path / "other.jsonl", {"id": "1", "input": "q", "output": [{"provenance": [{"title": "T"}]}]})
+    facts = {"text_types": ["question", "answer"], "kind": "question answering"}
+    names = ["super_ni_squad/kilt_medmcqa.jsonl", "reading.json", "other.jsonl"]
+    catalog = {"sources": [{"file": name, **facts} for name in names]}
+    (tmp_path / "SOURCES.json").write_text(json.dumps(catalog))
+    listed = {source.name: source for source in sources(tmp_path)}
+    formats = {"exam": "medmcqa", "kilt_medmcqa": "pairs", "other": "kilt", "reading": "squad"}
+    assert {name: listed[name].format for name in formats} == formats
+    assert listed["reading"].assumed == "format squad, from its first record"
+    assert next(listed["reading"].relations()) == Relation("Q?", "C")
+    catalog["sources"][1]["format"] = "squad"
+    (tmp_path / "SOURCES.json").write_text(json.dumps(catalog))
+    assert {source.name: source.assumed for source in sources(tmp_path)}["reading"] == ""
+    catalog["sources"][1]["format"] = "squat"
+    (tmp_path / "SOURCES.json").write_text(json.dumps(catalog))
+    with pytest.raises(InputError, match=r"reading\.json: format='squat' is unknown; did you mean 'squad'"):
+        sources(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("record", "relation"),
+    [
+        ({"anchor": "a", "positive": "b", "negative": "c"}, Relation("a", "b", "c")),
+        ({"query": "a", "positive": ["b"], "negative": []}, Relation("a", "b")),
+        ({"query": "a", "positive": "b"}, Relation("a", "b")),
+        ({"question": "a", "answer": "b", "id": 3}, Relation("a", "b")),
+        ({"text": "a", "label": "b"}, Relation("a", "b")),
+    ],
+)
+def test_objects_with_a_field_for_each_side(record, relation, tmp_path):
+    assert list(pairs.read(lines(tmp_path / "x.jsonl", record))) == [relation]
+
+
+@pytest.mark.parametrize(("scale", "scores"), [(1, [0.1, 0.8, 1]), (5, [1, 4, 5]), (100, [4, 80.0, "99"])])
+def test_scored_pairs_match_from_four_fifths_of_the_scale(scale, scores, tmp_path):
+    records = [{"text1": f"a{n}", "text2": f"b{n}", "score": score} for n, score in enumerate(scores)]
+    assert list(pairs.read(lines(tmp_path / "x.jsonl", *records))) == [Relation("a1", "b1"), Relation("a2", "b2")]
+    with pytest.raises(InputError, match="line 1: score is 'high'; it must be a number"):
+        list(pairs.read(lines(tmp_path / "x.jsonl", {"text1": "a", "text2": "b", "score": "high"})))
+
+
+def test_an_objective_replaces_the_wordings():
+    facts = Facts("law", "question", "clause", "question answering", "retrieving the clause that answers it")
+    assert (
+        sides(facts, 0)
+        == sides(facts, 2)
+        == (
+            "Represent the law question for retrieving the clause that answers it: ",
+            "Represent the law clause for retrieval: ",
+        )
+    )

@@ -1,4 +1,4 @@
-"""The record and its files: round trips in every format, and errors that name place and field."""
+"""The record and its files: round trips in every format, and errors that name position and field."""
 
 import gzip
 import json
@@ -43,7 +43,7 @@ def test_round_trip(name, tmp_path):
     write(tmp_path / name, TRIPLES)
     assert (tmp_path / name).read_bytes() == first
     file = TripleFile(tmp_path / name)
-    assert [file[place] for place in (49, 0, 7)] == [TRIPLES[49], TRIPLES[0], TRIPLES[7]]
+    assert [file[position] for position in (49, 0, 7)] == [TRIPLES[49], TRIPLES[0], TRIPLES[7]]
     assert file.tasks.tolist() == [triple.task for triple in TRIPLES]
 
 
@@ -60,9 +60,9 @@ def test_the_originals_form(tmp_path):
 BROKEN = {
     "no list": ("{", "invalid JSON"),
     "cut off": (json.dumps([GOOD])[:-30], "item 1"),
-    "a number": ([3], "item 1: found int 3"),
-    "a list": ([[1, 2]], "found list"),
-    "null": ([None], "found null"),
+    "a number": ([3], "item 1: the record is int 3"),
+    "a list": ([[1, 2]], "the record is list"),
+    "null": ([None], "the record is null"),
     "no query": ([{k: v for k, v in GOOD.items() if k != "query"}], "'query' is missing"),
     "no pos": ([{k: v for k, v in GOOD.items() if k != "pos"}], "'pos' is missing"),
     "no neg": ([{k: v for k, v in GOOD.items() if k != "neg"}], "'neg' is missing"),
@@ -132,7 +132,7 @@ def test_places_that_are_no_files(tmp_path):
         list(read(tmp_path / "nothing.jsonl"))
     with pytest.raises(InputError, match="it is a folder"):
         list(read(tmp_path))
-    with pytest.raises(InputError, match="the extension names no format"):
+    with pytest.raises(InputError, match="the extension is not a format"):
         write(tmp_path / "x.txt", TRIPLES)
     with pytest.raises(InputError, match="there is no folder"):
         write(tmp_path / "no" / "x.json", TRIPLES)

@@ -1,8 +1,9 @@
-"""The gate: what is measured, what is refused, and the command around it."""
+"""The quality gate of quantization: measures, bounds, and the command around them."""
 
 import gzip
 import json
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +13,8 @@ from instructor_embedding import INSTRUCTOR, InputError, Pair, quantize
 from instructor_embedding.cli.main import main
 from instructor_embedding.quantization import check
 
-TEXTS = [f"{thing} {place}, number {number}" for thing in ("A ferry", "Rye bread", "Copper", "The court")
-         for place in ("in the harbor", "from the oven", "on the market") for number in range(4)]  # fmt: skip
+TEXTS = [f"{thing} {where}, number {number}" for thing in ("A ferry", "Rye bread", "Copper", "The court")
+         for where in ("in the harbor", "from the oven", "on the market") for number in range(4)]  # fmt: skip
 
 
 @pytest.fixture
@@ -50,19 +51,19 @@ def test_agreement_counts_neighbors_and_cosines():
 
 def test_compare_counts_equal_texts_once(models):
     pairs = [Pair("Represent: ", text) for text in TEXTS + TEXTS]
-    found = check.compare(models["relu"], quantize(models["relu"], "int8"), pairs)
-    assert found.texts == len(TEXTS)
-    assert 0.999 < found.cosine < 1
+    agreement = check.compare(models["relu"], quantize(models["relu"], "int8"), pairs)
+    assert agreement.texts == len(TEXTS)
+    assert 0.999 < agreement.cosine < 1
 
 
-def test_each_bound_speaks_for_itself():
+def test_each_bound_has_its_sentence():
     bounds = check.Bounds(0.99, 0.9, 0.3)
     good = check.Agreement(0.995, 0.9, 0.95, 10)
-    assert bounds.broken(good, {"a": 0.5, "b": 0.0}) == []
-    assert "mean cosine is 0.98000" in bounds.broken(check.Agreement(0.98, 0.9, 0.95, 10), {})[0]
-    assert "80.0% of the neighbors" in bounds.broken(check.Agreement(0.995, 0.9, 0.8, 10), {})[0]
-    assert "fell by 0.50 points" in bounds.broken(good, {"a": 1.0, "b": 0.0})[0]
-    assert bounds.broken(good, {"a": float("nan")})
+    assert bounds.violations(good, {"a": 0.5, "b": 0.0}) == []
+    assert "mean cosine is 0.98000" in bounds.violations(check.Agreement(0.98, 0.9, 0.95, 10), {})[0]
+    assert "80.0% of the neighbors" in bounds.violations(check.Agreement(0.995, 0.9, 0.8, 10), {})[0]
+    assert "fell by 0.50 points" in bounds.violations(good, {"a": 1.0, "b": 0.0})[0]
+    assert bounds.violations(good, {"a": float("nan")})
     assert set(check.BOUNDS) == {"int8", "int4", "bfloat16", "float16", "float32"}
 
 
@@ -85,7 +86,7 @@ def test_command_writes_and_reports(run, folders, tmp_path):
     assert json.loads(done.out)["parameters"] * 4 == facts["bytes_float32"]
 
 
-def test_command_refuses_what_is_below_the_bounds(run, folders, tmp_path):
+def test_command_refuses_a_model_that_violates_the_bounds(run, folders, tmp_path):
     out = tmp_path / "small"
     arguments = ["quantize", folders["relu"], out, "--weights", "int4", "--check", texts_file(tmp_path)]
     done = run(*arguments, "--min-cosine", "0.9999")
@@ -95,6 +96,38 @@ def test_command_refuses_what_is_below_the_bounds(run, folders, tmp_path):
     assert not out.exists()
     assert run(*arguments, "--min-cosine", "0.9999", "--force").code == 0
     assert (out / "model.safetensors").exists()
+
+
+def test_command_asks_before_it_replaces_the_model_itself(run, folders, tmp_path):
+    home = tmp_path / "model"
+    INSTRUCTOR(folders["relu"], device="cpu").save(home)
+    before = (home / "model.safetensors").read_bytes()
+    (tmp_path / "link").symlink_to(home)
+    for same in (home, f"{tmp_path}/../{tmp_path.name}/model", tmp_path / "link"):
+        done = run("quantize", home, same)
+        assert done.code == 2
+        assert "is the model itself" in done.err
+        assert "--force" in done.err
+    assert (home / "model.safetensors").read_bytes() == before
+    done = run("quantize", home, home, "--force")
+    assert done.code == 0, done.err
+    again = INSTRUCTOR(home, device="cpu", precision="exact").encode(TEXTS)
+    assert (again * INSTRUCTOR(folders["relu"], device="cpu").encode(TEXTS)).sum(1).min() > 0.999
+
+
+def test_rounding_twice_is_reported(run, folders, tmp_path):
+    """int4 from int8 weights loses more than from float32."""
+    assert run("quantize", folders["relu"], tmp_path / "int8").err.count("note") == 0
+    done = run("quantize", tmp_path / "int8", tmp_path / "int4", "--weights", "int4")
+    assert done.code == 0
+    assert "note: the model already has int8 weights, so int4 rounds them a second time" in done.err
+    small = INSTRUCTOR(tmp_path / "int8", device="cpu", precision="exact")
+    with pytest.warns(UserWarning, match="rounds them a second time"):
+        quantize(small, "int4")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quantize(small, "float32")
+        quantize(small, "int8")
 
 
 def test_command_scores_tasks(run, folders, tmp_path):

@@ -1,4 +1,4 @@
-"""Models in 8 and 4 bits and in half precision: size, nearness, saving, loading."""
+"""Models in 8 and 4 bits and in half precision: size, accuracy, saving, loading."""
 
 import json
 
@@ -9,26 +9,26 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from instructor_embedding import INSTRUCTOR, CheckpointError, InputError, quantize
-from instructor_embedding.engine.native_cpu import NativeCPU
-from instructor_embedding.engine.torch_backend import TorchBackend
-from instructor_embedding.engine.torch_cpu import TorchCPU
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.quantized import (
+from instructor_embedding.engine.backends.eager import EagerBackend
+from instructor_embedding.engine.backends.native import NativeBackend
+from instructor_embedding.engine.backends.onednn import OneDNNBackend
+from instructor_embedding.model import embedder
+from instructor_embedding.model.lowbit_layers import (
     Quantized,
     QuantizedEmbedding,
     QuantizedLinear,
     dequantized,
-    plain,
     rounded,
     weight_of,
+    without_quantization,
 )
 
 KINDS = ["relu", "gated", "wide"]
-NEAR = {"int8": 0.999, "int4": 0.95, "bfloat16": 0.9999, "float16": 0.99999, "float32": 1 - 1e-6}
-vnni = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this CPU has no products of 8 bits")
+LEAST_COSINE = {"int8": 0.999, "int4": 0.95, "bfloat16": 0.9999, "float16": 0.99999, "float32": 1 - 1e-6}
+vnni = pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="this CPU has no 8-bit dot products")
 
 
-@pytest.mark.parametrize("weights", NEAR)
+@pytest.mark.parametrize("weights", LEAST_COSINE)
 @pytest.mark.parametrize("kind", KINDS)
 def test_saves_and_loads_what_it_is(kind, weights, models, inputs, tmp_path):
     exact = models[kind].encode(inputs["pairs"], truncate="quiet")
@@ -39,7 +39,7 @@ def test_saves_and_loads_what_it_is(kind, weights, models, inputs, tmp_path):
     vectors = small.encode(inputs["pairs"], truncate="quiet")
     np.testing.assert_array_equal(again.encode(inputs["pairs"], truncate="quiet"), vectors)
     wide = INSTRUCTOR(tmp_path / "small", device="cpu", precision="exact")
-    assert (wide.encode(inputs["pairs"], truncate="quiet") * exact).sum(1).min() > NEAR[weights]
+    assert (wide.encode(inputs["pairs"], truncate="quiet") * exact).sum(1).min() > LEAST_COSINE[weights]
     for name, tensor in small.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
     np.testing.assert_array_equal(models[kind].encode(inputs["pairs"], truncate="quiet"), exact)
@@ -62,11 +62,11 @@ def test_runs_on_the_codes_themselves(models, tmp_path, monkeypatch):
     quantize(models["relu"]).save(tmp_path / "small")
     model = INSTRUCTOR(tmp_path / "small", device="cpu")
     assert model.precision == "int8"
-    assert isinstance(model.backend, (NativeCPU, TorchCPU))
-    monkeypatch.setattr("instructor_embedding.model.quantized.rounded", None)
+    assert isinstance(model.backend, (NativeBackend, OneDNNBackend))
+    monkeypatch.setattr("instructor_embedding.model.lowbit_layers.rounded", None)
     model = INSTRUCTOR(tmp_path / "small", device="cpu")
     assert model.encode(["A text."]).shape == (1, 48)
-    names = [name for name, part in model.encoder.named_parameters() if part.dim() == 2]
+    names = [name for name, weight in model.encoder.named_parameters() if weight.dim() == 2]
     assert names == ["relative_bias.weight"]
 
 
@@ -83,22 +83,22 @@ def test_int8_of_the_engine_is_int8_of_the_folder(models, inputs):
     small = quantize(models["relu"])
     small.encoder.embedding = models["relu"].encoder.embedding
     small.head = models["relu"].head
-    engine = TorchCPU(models["relu"].encoder, models["relu"].head, 48, "int8")
+    engine = OneDNNBackend(models["relu"], "int8")
     batch = small.tokens.pack(inputs["pairs"])
-    np.testing.assert_array_equal(engine.run(batch), TorchCPU(small.encoder, small.head, 48, "int8").run(batch))
+    np.testing.assert_array_equal(engine.run(batch), OneDNNBackend(small, "int8").run(batch))
 
 
 def test_modules_and_engine_agree(models, inputs):
     small = quantize(models["gated"], "int4")
     batch = small.tokens.pack(inputs["pairs"])
-    plain = TorchBackend(small.encoder, small.head, 48).run(batch)
-    np.testing.assert_allclose(TorchCPU(small.encoder, small.head, 48).run(batch), plain, atol=1e-6)
+    plain = EagerBackend(small).run(batch)
+    np.testing.assert_allclose(OneDNNBackend(small).run(batch), plain, atol=1e-6)
     padded = small.forward(small.tokenize(inputs["pairs"]))["sentence_embedding"].detach()
     np.testing.assert_allclose(padded, plain, atol=1e-6)
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_rounding_is_near_and_keeps_zeros(bits):
+def test_rounding_is_accurate_and_preserves_zeros(bits):
     weight = torch.randn(70, 96, generator=torch.Generator().manual_seed(0)) * torch.rand(70, 1)
     weight[3] = 0
     codes, scale = rounded(weight, bits)
@@ -126,13 +126,13 @@ def test_large_columns_of_a_table_do_not_coarsen_the_others(bits):
     assert torch.equal(table(ids), again[ids])
 
 
-def test_rows_that_are_no_multiple_of_a_group_stay_in_8_bits():
+def test_rows_that_are_not_a_multiple_of_a_group_get_8_bits():
     codes, scale = rounded(torch.randn(4, 72), 4)
     assert codes.dtype == torch.int8
     assert scale.shape == (4,)
 
 
-def test_layers_behind_the_mean_stay(models):
+def test_dense_layers_after_pooling_are_not_quantized(models):
     for weights in ("int8", "int4"):
         assert type(quantize(models["relu"], weights).head.dense[0].linear) is nn.Linear
 
@@ -166,13 +166,13 @@ def test_plain_parts_for_training_and_other_libraries(models, inputs):
     from instructor_embedding.training.embedder import Embedder
 
     small = quantize(models["gated"], "int4")
-    parts = Checkpoint(plain(small.encoder), plain(small.head), small.tokens)
-    assert not [layer for layer in parts.encoder.modules() if isinstance(layer, Quantized)]
-    assert plain(models["gated"].encoder) is models["gated"].encoder
+    floats = embedder.Embedder(without_quantization(small.encoder), without_quantization(small.head), small.tokens)
+    assert not [layer for layer in floats.encoder.modules() if isinstance(layer, Quantized)]
+    assert without_quantization(models["gated"].encoder) is models["gated"].encoder
     batch = small.tokens.pack(inputs["pairs"])
-    expected = TorchBackend(small.encoder, small.head, 48).run(batch)
-    np.testing.assert_allclose(TorchBackend(parts.encoder, parts.head, 48).run(batch), expected, atol=1e-6)
-    names = dict(Embedder(parts).named_parameters())
+    expected = EagerBackend(small).run(batch)
+    np.testing.assert_allclose(EagerBackend(floats).run(batch), expected, atol=1e-6)
+    names = dict(Embedder(floats).named_parameters())
     assert "encoder.blocks.0.attention.q.weight" in names
     assert "encoder.embedding.weight" in names
 
@@ -182,7 +182,7 @@ def INSTRUCTOR_exact(model, home):
     return INSTRUCTOR(home / "exact", device="cpu", precision="exact")
 
 
-def test_other_libraries_are_told(models, tmp_path):
+def test_the_config_names_the_format(models, tmp_path):
     quantize(models["relu"], "int8").save(tmp_path / "small")
     config = json.loads((tmp_path / "small" / "config.json").read_text(encoding="utf-8"))
     assert config["quantization_config"] == {"quant_method": "instructor", "weights": ["int8"]}
@@ -195,19 +195,19 @@ def test_wrong_arguments(models):
         quantize(models["relu"], "int9")
     with pytest.raises(InputError, match="embedding='float16' is unknown; known: int8, int4"):
         quantize(models["relu"], "int8", embedding="float16")
-    with pytest.raises(InputError, match="goes with weights='int8' or 'int4', not with 'float16'"):
+    with pytest.raises(InputError, match="requires weights='int8' or 'int4', not 'float16'"):
         quantize(models["relu"], "float16", embedding="int8")
     with pytest.raises(InputError, match="takes a model, got str; load it first"):
         quantize("a/name")
 
 
-def test_broken_scales_are_named(models, tmp_path):
+def test_corrupt_scales_are_named(models, tmp_path):
     quantize(models["relu"], "int8").save(tmp_path / "small")
     path = tmp_path / "small" / "model.safetensors"
     tensors = load_file(path)
     tensors["shared.weight_scale"] = tensors["shared.weight_scale"][:-1].clone()
     save_file(tensors, path)
-    with pytest.raises(CheckpointError, match=r"embedding\.weight as torch\.int8 .* but the config says"):
+    with pytest.raises(CheckpointError, match=r"embedding\.weight as int8 .* but the config says"):
         INSTRUCTOR(tmp_path / "small", device="cpu")
     tensors["shared.weight_scale"] = torch.ones(len(tensors["shared.weight"]))
     columns = tensors.pop("shared.weight_columns")

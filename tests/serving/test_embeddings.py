@@ -5,8 +5,7 @@ import base64
 import numpy as np
 import pytest
 
-from instructor_embedding import Pair
-from instructor_embedding.quantization.vectors import truncated
+from instructor_embedding import Pair, truncated
 
 TEXTS = ["Parton energy loss in QCD matter", "A cat.", "", "  blanks around  ", "long " * 300]
 QUERY = "Represent the query for retrieving supporting documents: "
@@ -25,7 +24,7 @@ def bits(reply):
 
 
 def invariant(model):
-    """Tell whether the backend's vectors do not depend on the batch at all."""
+    """Return True if the backend's vectors do not depend on the batch at all."""
     pairs = [[TITLE, text] for text in TEXTS]
     alone = np.concatenate([model.encode([pair], truncate="quiet") for pair in pairs])
     return np.array_equal(model.encode(pairs, truncate="quiet"), alone)

@@ -1,11 +1,11 @@
-"""LoRA: what is trained, what is merged, what is saved; weights that are no file's; dropout."""
+"""LoRA: what is trained, what is merged, what is saved; weights that are copies of a file's; dropout."""
 
 import numpy as np
 import pytest
 import torch
 
 from instructor_embedding import INSTRUCTOR, CheckpointError, InputError, Pair
-from instructor_embedding.model import checkpoint
+from instructor_embedding.model.folder.read import read
 from instructor_embedding.training.embedder import PARTS, Embedder
 
 PAIRS = [Pair("Represent it: ", "rye bread"), Pair("", "a plum cake"), Pair("Represent the title: ", "walnuts")]
@@ -13,11 +13,11 @@ PAIRS = [Pair("Represent it: ", "rye bread"), Pair("", "a plum cake"), Pair("Rep
 
 @pytest.fixture
 def embedder(folders):
-    return Embedder(checkpoint.read(folders["relu"]))
+    return Embedder(read(folders["relu"]))
 
 
 def step(embedder):
-    optimizer = torch.optim.SGD([part for part in embedder.parameters() if part.requires_grad], 0.5)
+    optimizer = torch.optim.SGD([weight for weight in embedder.parameters() if weight.requires_grad], 0.5)
     embedder(embedder.tokens.pack(PAIRS)).sum().backward()
     optimizer.step()
 
@@ -46,7 +46,7 @@ def test_lora_trains_few_weights_and_saves_a_whole_model(embedder, folders, mode
     embedder.save(tmp_path / "out")
     np.testing.assert_allclose(INSTRUCTOR(tmp_path / "out", device="cpu").encode(PAIRS), moved, atol=1e-5)
     np.testing.assert_array_equal(embedder.encode(PAIRS), moved)
-    again = Embedder(checkpoint.read(folders["relu"]))
+    again = Embedder(read(folders["relu"]))
     again.add_lora(4, 8.0, ["q", "v", "wo"])
     again.restore(tmp_path / "out")
     np.testing.assert_array_equal(again.encode(PAIRS), moved)
@@ -61,13 +61,13 @@ def test_wrong_lora_targets_are_told(embedder):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_frozen_parts_stay(embedder, part):
+def test_frozen_parts_stay(embedder, weight):
     before = {name: value.detach().clone() for name, value in embedder.named_parameters()}
-    embedder.freeze([part])
+    embedder.freeze([weight])
     step(embedder)
     moved = {name.split(".")[1] for name, value in embedder.named_parameters() if not torch.equal(value, before[name])}
     of = {"embedding": {"embedding"}, "layers": {"relative_bias", "blocks", "final_norm"}, "head": {"dense"}}
-    assert moved == set().union(*(names for name, names in of.items() if name != part))
+    assert moved == set().union(*(names for name, names in of.items() if name != weight))
 
 
 def test_another_models_weights_are_refused(embedder, folders):

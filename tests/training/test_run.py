@@ -1,4 +1,4 @@
-"""Whole runs of the command: as documented, resumed, interrupted, killed, on two processes."""
+"""Complete runs of the command: as documented, resumed, interrupted, killed, on two processes."""
 
 import json
 import shutil
@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 from instructor_embedding import INSTRUCTOR, CheckpointError, InputError
-from instructor_embedding.model import checkpoint
+from instructor_embedding.model.folder.read import read
 from tests.training.conftest import ROOT, history, triples
 
 pytest.importorskip("transformers")
 
-from instructor_embedding.training.data import BatchOrder, EpochBatches
+from instructor_embedding.training.resume import is_complete, last_checkpoint
 from instructor_embedding.training.run import train
-from instructor_embedding.training.trainer import is_whole, last_checkpoint
 
 SHORT = (
     "--max_source_length",
@@ -35,8 +34,8 @@ SHORT = (*SHORT, "--learning_rate", "1e-3", "--disable_tqdm", "true")
 
 
 def weights(folder):
-    parts = checkpoint.read(folder)
-    return {**parts.encoder.state_dict(), **parts.head.state_dict()}
+    model = read(folder)
+    return {**model.encoder.state_dict(), **model.head.state_dict()}
 
 
 def same(first, second):
@@ -45,7 +44,7 @@ def same(first, second):
 
 
 def test_the_documented_command(command, folders, cache, tmp_path):
-    """The README's line, with a small model in the place of GTR; the one flag added ends it after three steps."""
+    """The README's line, with a small model instead of GTR; the one flag added ends it after three steps."""
     out = tmp_path / "out"
     line = (
         f"--model_name_or_path {folders['relu']} --output_dir {out} --cache_dir {cache} --max_source_length 512 "
@@ -68,22 +67,13 @@ def test_other_checkpoints_to_start_from(folders, models, cache, tmp_path, kind)
     models["gated"].save(start)
     if kind == "t5":
         (start / "modules.json").unlink()
-        for part in start.glob("[0-9]_*"):
-            shutil.rmtree(part)
+        for module in start.glob("[0-9]_*"):
+            shutil.rmtree(module)
     flags = ["--model_name_or_path", start, "--cache_dir", cache, "--output_dir", tmp_path / "out", *SHORT]
     train([*map(str, flags), "--max_steps", "2", "--gradient_checkpointing", "--bf16"])
     vectors = INSTRUCTOR(tmp_path / "out", device="cpu").encode(["a text"])
     assert vectors.shape == (1, 64 if kind == "t5" else 48)
     assert not same(tmp_path / "out", start)
-
-
-def test_fewer_examples_come_from_all_tasks():
-    order = BatchOrder("shuffled", 4, seed=1, max_examples=60)
-    batches = EpochBatches(np.repeat([5, 6, 7], 100), order)
-    used = [number for batch in batches for number in batch]
-    assert len(set(used)) == len(used) <= 60
-    assert {number // 100 for number in used} == {0, 1, 2}
-    assert all(len({number // 100 for number in batch}) == 1 for batch in batches)
 
 
 @pytest.mark.parametrize(
@@ -99,18 +89,18 @@ def test_fewer_examples_come_from_all_tasks():
 def test_a_resumed_run_equals_an_uninterrupted_one(folders, cache, tmp_path, extra):
     start = () if "--init" in extra else ("--model_name_or_path", folders["relu"])
     flags = [*start, "--cache_dir", cache, *SHORT, "--max_steps", "14", "--save_steps", "5", *extra]
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train([*map(str, flags), "--output_dir", str(whole)])
-    shutil.copytree(whole, cut)
+    complete, cut = tmp_path / "whole", tmp_path / "cut"
+    train([*map(str, flags), "--output_dir", str(complete)])
+    shutil.copytree(complete, cut)
     for gone in ("checkpoint-10", "checkpoint-14"):
         shutil.rmtree(cut / gone, ignore_errors=True)
     train([*map(str, flags), "--output_dir", str(cut)])
-    assert history(cut) == history(whole)
-    assert len(history(whole)) == 14
-    assert same(cut, whole)
+    assert history(cut) == history(complete)
+    assert len(history(complete)) == 14
+    assert same(cut, complete)
 
 
-def test_a_signal_saves_and_the_run_goes_on(environment, folders, cache, tmp_path):
+def test_a_signal_saves_and_the_run_resumes(environment, folders, cache, tmp_path):
     flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--max_steps", "400"]
     flags = list(map(str, [*flags, "--save_steps", "1000"]))
     out = tmp_path / "out"
@@ -140,30 +130,30 @@ def wait_for(condition, running, seconds=120):
 
 
 def test_a_kill_at_any_moment_leaves_nothing_that_loads_wrongly(command, environment, folders, cache, tmp_path):
-    """Kills while it saves at every step: what loads has the weights of its step, what is not whole is passed over."""
+    """Kills while it saves at every step: what loads has the weights of its step, what is incomplete is passed over."""
     flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--max_steps", "300"]
     flags = list(map(str, [*flags, "--save_steps", "1", "--save_total_limit", "400"]))
-    whole = tmp_path / "whole"
-    done = command(*flags, "--output_dir", whole, "--max_steps", "12", "--lr_scheduler_type", "constant")
+    complete = tmp_path / "whole"
+    done = command(*flags, "--output_dir", complete, "--max_steps", "12", "--lr_scheduler_type", "constant")
     assert done.returncode == 0, done.stderr
     out = tmp_path / "out"
     line = [sys.executable, "train.py", *flags, "--output_dir", str(out), "--lr_scheduler_type", "constant"]
-    for wanted in (2, 7):
+    for step in (2, 7):
         running = subprocess.Popen(line, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-        wait_for(lambda: len(list(out.glob(f"checkpoint-{wanted}*"))) > 0, running)  # noqa: B023
+        wait_for(lambda step=step: len(list(out.glob(f"checkpoint-{step}*"))) > 0, running)
         running.kill()
         running.wait()
-        for place in out.glob("checkpoint-*"):
-            if (whole / place.name).is_dir():
+        for folder in out.glob("checkpoint-*"):
+            if (complete / folder.name).is_dir():
                 try:
-                    checkpoint.read(place)
+                    read(folder)
                 except CheckpointError:
-                    assert not is_whole(place)
+                    assert not is_complete(folder)
                 else:
-                    assert same(place, whole / place.name), place
-        found = last_checkpoint(out)
-        assert found is not None
-        assert int(found.name.rpartition("-")[2]) >= wanted - 1
+                    assert same(folder, complete / folder.name), folder
+        newest = last_checkpoint(out)
+        assert newest is not None
+        assert int(newest.name.rpartition("-")[2]) >= step - 1
 
 
 def test_two_processes_train_as_one(command, folders, tmp_path):
@@ -173,27 +163,27 @@ def test_two_processes_train_as_one(command, folders, tmp_path):
     (cache / "medi-data.json").write_text(json.dumps(triples(96, 3)), encoding="utf-8")
     start = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--dropout", "0"]
     start += ["--max_steps", "8", "--save_steps", "4"]
-    one, two, mixed = tmp_path / "one", tmp_path / "two", tmp_path / "mixed"
-    train([*map(str, start), "--output_dir", str(one)])
+    single, two, mixed = tmp_path / "one", tmp_path / "two", tmp_path / "mixed"
+    train([*map(str, start), "--output_dir", str(single)])
     for folder, extra in ((two, ()), (mixed, ("--chunk_tokens", "40", "--mask_duplicates", "true"))):
         done = command(*start, "--per_device_train_batch_size", 4, "--output_dir", folder, *extra, processes=2)
         assert done.returncode == 0, done.stderr
-    assert history(two) == pytest.approx(history(one), rel=1e-4)
-    assert history(mixed) == pytest.approx(history(one), rel=1e-4)
-    for name, value in weights(one).items():
+    assert history(two) == pytest.approx(history(single), rel=1e-4)
+    assert history(mixed) == pytest.approx(history(single), rel=1e-4)
+    for name, value in weights(single).items():
         np.testing.assert_allclose(weights(two)[name], value, atol=2e-4)
         np.testing.assert_allclose(weights(mixed)[name], value, atol=2e-4)
     shutil.rmtree(two / "checkpoint-8")
     done = command(*start, "--per_device_train_batch_size", 4, "--output_dir", two, processes=2)
     assert done.returncode == 0, done.stderr
-    assert history(two) == pytest.approx(history(one), rel=1e-4)
+    assert history(two) == pytest.approx(history(single), rel=1e-4)
 
 
 def test_it_learns_and_keeps_the_best(cache, tmp_path):
     dev = tmp_path / "small.json"
     dev.write_text(json.dumps(triples(24, 1, seed=9)), encoding="utf-8")
     pairs = tmp_path / "pairs.jsonl"
-    rows = [{"sentence1": f"apple {n}", "sentence2": "apple " * (n % 3), "score": n % 5} for n in range(12)]
+    rows = [{"sentence1": f"apple {n}", "sentence2": "apple " * (n % 3 + 1), "score": n % 5} for n in range(12)]
     pairs.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     out = tmp_path / "out"
     flags = ["--init", "tiny", "--vocab_size", "150", "--cache_dir", cache, *SHORT, "--learning_rate", "3e-3"]
@@ -231,18 +221,18 @@ def test_it_learns_and_keeps_the_best(cache, tmp_path):
         (["--config", "gone.toml"], "there is no file gone.toml"),
     ],
 )
-def test_wrong_flags_are_told(flags, message, tmp_path, monkeypatch):
+def test_wrong_flags_are_reported(flags, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message.replace("?", r"\?")):
         train(flags)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_checkpoint_without_its_optimizer_is_not_gone_on_from(folders, cache, tmp_path):
+def test_a_checkpoint_without_its_optimizer_is_not_resumed_from(folders, cache, tmp_path):
     flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--output_dir", tmp_path / "out"]
     train([*map(str, flags), "--max_steps", "2", "--save_only_model", "true"])
     assert last_checkpoint(tmp_path / "out") is None
-    with pytest.raises(InputError, match="is no whole checkpoint of a training"):
+    with pytest.raises(InputError, match="is not a complete checkpoint of a training"):
         train([*map(str, flags), "--resume_from_checkpoint", str(tmp_path / "out" / "checkpoint-2")])
     with pytest.raises(InputError, match="holds a model and no checkpoint; pass --overwrite_output_dir"):
         train([*map(str, flags)])

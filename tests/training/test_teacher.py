@@ -1,95 +1,82 @@
-"""Teachers' vectors: kept, looked up, cut off and gone on with; distillation from texts and from triples."""
+"""Teachers' vectors: stored, looked up, reduced; distillation from texts and from triples."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 
 from instructor_embedding import INSTRUCTOR, InputError, ModelNotFoundError, Pair
-from instructor_embedding.training.teacher import Teacher, encoder_of
+from instructor_embedding.store import VectorStore
 from tests.training.conftest import history
+
+pytest.importorskip("transformers")
+
+from instructor_embedding.training.settings import DistillationSettings
+from instructor_embedding.training.teacher import Teacher, fill, opened
 
 TEXTS = [Pair("Represent it: ", f"text number {number}") for number in range(40)]
 RANDOM = np.random.default_rng(0)
 VECTORS = RANDOM.standard_normal((40, 6)).astype(np.float32)
-UNIT = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
 
 
-def counting(calls):
-    table = {pair.text: row for pair, row in zip(TEXTS, VECTORS, strict=True)}
-
-    def encode(pairs):
-        calls.append(len(pairs))
-        return np.array([table[pair.text] for pair in pairs])
-
-    return lambda: encode
-
-
-def test_each_text_is_computed_once(tmp_path):
-    calls = []
-    teacher = Teacher(tmp_path, "t")
-    assert teacher.fill(TEXTS[:10] * 3, counting(calls), progress=False) == 10
-    assert teacher.fill(TEXTS, counting(calls), progress=False) == 30
-    assert calls == [10, 30]
-    again = Teacher(tmp_path, "t")
-    assert len(again) == 40
-    assert again.fill(TEXTS, counting(calls), progress=False) == 0
-    np.testing.assert_allclose(again.vectors(TEXTS[::-3]), UNIT[::-3], atol=1e-3)
-
-
-def test_what_was_cut_off_is_computed_again(tmp_path):
-    Teacher(tmp_path, "t").fill(TEXTS[:10], counting([]), progress=False)
-    vectors = tmp_path / "vectors.f16"
-    vectors.write_bytes(vectors.read_bytes()[:-5])
-    teacher = Teacher(tmp_path, "t")
-    assert len(teacher) == 9
-    teacher.fill(TEXTS, counting([]), progress=False)
-    np.testing.assert_allclose(Teacher(tmp_path, "t").vectors(TEXTS), UNIT, atol=1e-3)
-
-
-def test_vectors_that_one_has(tmp_path):
-    teacher = Teacher(tmp_path, "mine")
-    teacher.add(TEXTS, VECTORS)
-    np.testing.assert_allclose(teacher.vectors(TEXTS), UNIT, atol=1e-3)
-    with pytest.raises(InputError, match=r"40 texts need vectors of shape \(40, d\), got \(3, 6\)"):
-        teacher.add(TEXTS, VECTORS[:3])
-    with pytest.raises(InputError, match="holds vectors of 6 dimensions, not of 5"):
-        teacher.add([Pair("", "new")], VECTORS[:1, :5])
-
-
-def test_the_instruction_counts_only_where_the_teacher_reads_it(tmp_path):
+def test_the_instruction_counts_only_where_the_teacher_reads_it(folders, tmp_path):
     other = [pair._replace(instruction="Represent the other: ") for pair in TEXTS]
-    blind, seeing = Teacher(tmp_path / "blind", "t"), Teacher(tmp_path / "seeing", "t", instructions=True)
-    for teacher in (blind, seeing):
-        teacher.add(TEXTS, VECTORS)
-    assert np.array_equal(blind.vectors(other), blind.vectors(TEXTS))
-    with pytest.raises(InputError, match=r"holds no vector of 'text number 0' \(and of 40 in all\)"):
-        seeing.vectors(other)
+    for reads in (False, True):
+        folder = tmp_path / str(reads)
+        settings = DistillationSettings(teacher=str(folders["relu"]), teacher_instructions=reads)
+        fill(settings, folder, TEXTS, "cpu")
+        teacher = opened(folder)
+        model = INSTRUCTOR(folders["relu"], device="cpu")
+        seen = TEXTS if reads else [Pair("", pair.text) for pair in TEXTS]
+        np.testing.assert_allclose(teacher.vectors(TEXTS), model.encode(seen), atol=1e-3)
+        if reads:
+            with pytest.raises(InputError, match="has no vector of 'text number 0'; 40 are missing"):
+                teacher.vectors(other)
+        else:
+            assert np.array_equal(teacher.vectors(other), teacher.vectors(TEXTS))
+
+
+def test_a_filled_cache_needs_no_teacher_and_refuses_another(folders, tmp_path):
+    fill(DistillationSettings(teacher=str(folders["relu"])), tmp_path / "cache", TEXTS, "cpu")
+    fill(DistillationSettings(teacher_cache=str(tmp_path / "cache")), tmp_path / "cache", TEXTS, "cpu")
+    with pytest.raises(InputError, match=r"teacher_cache: .* holds vectors of"):
+        fill(DistillationSettings(teacher=str(folders["wide"])), tmp_path / "cache", TEXTS, "cpu")
+    with pytest.raises(InputError, match="holds no vectors; pass teacher"):
+        fill(DistillationSettings(teacher_cache="x"), tmp_path / "x", TEXTS, "cpu")
 
 
 def test_fewer_dimensions_keep_most_of_the_cosines(tmp_path):
     low = (RANDOM.standard_normal((40, 3)) @ RANDOM.standard_normal((3, 6))).astype(np.float32)
-    teacher = Teacher(tmp_path, "t")
-    teacher.add(TEXTS, low)
+    store = VectorStore(tmp_path, "t", "float16")
+    store.add([Pair("", pair.text) for pair in TEXTS], low)
+    teacher = Teacher(store)
     before = teacher.vectors(TEXTS)
     teacher.reduce(3)
     after = teacher.vectors(TEXTS)
+    assert teacher.dimension == 3
     assert after.shape == (40, 3)
     np.testing.assert_allclose(after @ after.T, before @ before.T, atol=5e-3)
 
 
-def test_another_teacher_is_refused(tmp_path):
-    Teacher(tmp_path, "one")
-    with pytest.raises(InputError, match="use another teacher_cache"):
-        Teacher(tmp_path, "two")
+def test_a_missing_teacher_is_reported_at_once(tmp_path):
+    since = time.monotonic()
     with pytest.raises(ModelNotFoundError, match="there is no folder '/nowhere/at/all'"):
-        encoder_of("/nowhere/at/all", "cpu", False)
+        fill(DistillationSettings(teacher="/nowhere/at/all"), tmp_path, TEXTS, "cpu")
+    assert time.monotonic() - since < 5
+
+
+def test_the_bundled_model_is_a_teacher(tmp_path, monkeypatch):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", None)  # nothing is looked up on the network
+    fill(DistillationSettings(teacher="instructor-mini"), tmp_path, TEXTS[:3], "cpu")
+    assert opened(tmp_path).vectors(TEXTS[:3]).shape == (3, 384)
 
 
 @pytest.mark.parametrize("form", ["txt", "jsonl"])
 def test_a_student_comes_near_its_teacher(folders, tmp_path, form):
-    """From a plain list of texts: the student's vectors turn towards the teacher's."""
-    pytest.importorskip("transformers")
+    """From a plain list of texts: the student's vectors approach the teacher's."""
     from instructor_embedding.training.run import train
 
     words = ["red", "green", "blue", "large", "small", "bread", "stone", "water", "north", "river"]
@@ -105,8 +92,8 @@ def test_a_student_comes_near_its_teacher(folders, tmp_path, form):
     losses = history(tmp_path / "out")
     assert losses[-1] < 0.5 * losses[0]
     # the vectors are on disk now: the teacher itself is not needed any more
-    place = flags.index("--teacher")
-    del flags[place : place + 2]
+    position = flags.index("--teacher")
+    del flags[position : position + 2]
     flags[:2] = ["--model_name_or_path", tmp_path / "out" / "init"]
     flags[flags.index("--output_dir") + 1] = tmp_path / "again"
     train([*map(str, flags)])
@@ -115,7 +102,6 @@ def test_a_student_comes_near_its_teacher(folders, tmp_path, form):
 
 @pytest.mark.parametrize("kind", ["cosine", "mse", "similarity"])
 def test_triples_with_a_teacher(folders, cache, tmp_path, kind):
-    pytest.importorskip("transformers")
     from instructor_embedding.training.run import train
 
     flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, "--teacher", folders["gated"]]
@@ -125,9 +111,9 @@ def test_triples_with_a_teacher(folders, cache, tmp_path, kind):
     train([*map(str, flags)])
     assert len(history(tmp_path / "out")) == 12
     texts = [["Represent the question 0: ", "what is appleer brickly"]]
-    before, after, wanted = (
-        INSTRUCTOR(place, device="cpu").encode(texts)[0]
-        for place in (folders["relu"], tmp_path / "out", folders["gated"])
+    before, after, expected = (
+        INSTRUCTOR(position, device="cpu").encode(texts)[0]
+        for position in (folders["relu"], tmp_path / "out", folders["gated"])
     )
     if kind != "similarity":
-        assert after @ wanted > before @ wanted
+        assert after @ expected > before @ expected

@@ -13,6 +13,7 @@ from instructor_embedding.cli.doctor import doctor
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
 from instructor_embedding.cli.map import map_
+from instructor_embedding.cli.merge import merge
 from instructor_embedding.cli.options import flag_name
 from instructor_embedding.cli.quantize import quantize
 from instructor_embedding.cli.serve import serve
@@ -32,7 +33,7 @@ app = typer.Typer(
         "token_normalize_func": flag_name,
     },
 )
-for verb in (encode, similarity, info, bench, quantize, serve, doctor, cluster):
+for verb in (encode, similarity, info, bench, quantize, merge, serve, doctor, cluster):
     app.command()(verb)
 app.command("map")(map_)
 app.add_typer(evaluate.app, name="evaluate")

@@ -34,6 +34,7 @@ def doctor(as_json: options.Json = False) -> None:
         "extras": _extras(),
     }
     problems = [problem for problem in (namesake.problem(),) if problem]
+    facts["kernels"] = _kernels()
     engine, failure = _engine()
     facts["engine"] = engine
     problems += [failure] if failure else []
@@ -63,6 +64,13 @@ def _extras() -> dict[str, dict[str, str | None]]:
     return extras
 
 
+def _kernels() -> dict[str, list[str]]:
+    """Return the compiled kernels that this CPU runs, the fastest first, with their number formats."""
+    from instructor_embedding.engine.native_library import kernels
+
+    return {name: list(formats) for name, formats in kernels().items()}
+
+
 def _engine() -> tuple[dict[str, str], str | None]:
     """Return what computes in each precision, or why it does not run here, and the failure of the bundled model."""
     import numpy as np
@@ -70,9 +78,9 @@ def _engine() -> tuple[dict[str, str], str | None]:
     runs: dict[str, str] = {}
     for precision in options.PRECISIONS:
         try:
-            model = options.load(options.DEFAULT, "cpu", "float32", precision=precision)
+            model = options.load_encoder(options.DEFAULT, "cpu", "float32", precision=precision)
             vector = model.encode("A text.", instruction="Represent the sentence: ")
-            runs[precision] = type(model.eval().backend).__name__
+            runs[precision] = type(model.backend).__name__
         except InstructorError as error:
             runs[precision] = f"not on this machine: {error}"
             if precision == "exact":
@@ -95,6 +103,8 @@ def _show(facts: dict[str, Any]) -> None:
         missing = [name for name, version in libraries.items() if version is None]
         state = "installed" if not missing else f'{", ".join(missing)} missing: pip install "instructor-embed[{extra}]"'
         typer.echo(f"extra        {extra}: {state}")
+    kernels = [f"{name} ({', '.join(formats)})" for name, formats in facts["kernels"].items()]
+    typer.echo(f"kernels      {', '.join(kernels) or 'the compiled engine is missing: torch runs instead, as exact'}")
     for precision, runs in facts["engine"].items():
         typer.echo(f"engine       {precision}: {runs}")
     for problem in facts["problems"] or ["none"]:

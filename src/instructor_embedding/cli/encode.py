@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _Waiting:
-    """Rows that were read and whose vectors are not written yet, and the count of those without a text."""
+    """Rows that were read and whose vectors are not written yet, and the count of rows with an empty text."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self._rows = rows
@@ -28,7 +28,7 @@ class _Waiting:
         self.first_empty = ""
 
     def pairs(self) -> Iterator[Pair]:
-        """Pass the pairs on, and remember their rows."""
+        """Yield the pairs and store their rows."""
         for row in self._rows:
             if row.is_empty:
                 self.first_empty = self.first_empty or f"{row.position[0]} {row.position[1]}"
@@ -37,32 +37,32 @@ class _Waiting:
             yield row.pair
 
     def take(self, count: int) -> list[Row]:
-        """Return the next rows, in their order."""
+        """Remove and return the oldest rows."""
         return [self._queue.popleft() for _ in range(count)]
 
 
 def encode(
     source: Annotated[
-        str, typer.Argument(metavar="[FILE]", help="txt, csv, tsv, json, jsonl or parquet, also .gz; - is stdin.")
+        str,
+        typer.Argument(metavar="[FILE]", help="txt, csv, tsv, json, jsonl or parquet, also .gz or .zst; - is stdin."),
     ] = "-",
     *,
     model: options.Model = options.DEFAULT,
-    instruction: Annotated[
-        str | None, typer.Option("-i", "--instruction", help="Instruction of the rows that have none of their own.")
-    ] = None,
+    instruction: options.Instruction = None,
     output: Annotated[str, typer.Option("-o", "--output", help="npy, jsonl or parquet; - is stdout, as jsonl.")] = "-",
-    text_column: Annotated[str, typer.Option(help="Column that holds the texts.")] = "text",
+    text_column: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
     instruction_column: Annotated[
-        str | None, typer.Option(help="Column that holds the instructions; default: instruction, where there is one.")
+        str | None, typer.Option(help="Column of the instructions; default: instruction, if there is such a column.")
     ] = None,
     keep: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Column to write beside the vector; repeat for several.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column to copy into the output, such as an id; repeatable."),
     ] = None,
-    input_format: Annotated[str | None, typer.Option(help="Where the file's ending does not tell it.")] = None,
-    output_format: Annotated[str | None, typer.Option(help="Where the file's ending does not tell it.")] = None,
+    input_format: Annotated[str | None, typer.Option(help="Default: by the extension; txt for stdin.")] = None,
+    output_format: Annotated[str | None, typer.Option(help="Default: by the extension.")] = None,
     encoding: options.Encoding = None,
     delimiter: options.Delimiter = None,
-    batch_size: Annotated[int, typer.Option(help="One run holds at most this many times 32 tokens.")] = 32,
+    batch_size: Annotated[int, typer.Option(help="Memory: one run has at most this many times 32 tokens.")] = 32,
     truncate: options.Truncate = "warn",
     device: options.Device = None,
     dtype: options.Dtype = "float32",
@@ -72,43 +72,57 @@ def encode(
 ) -> None:
     """Encode texts, one vector per row.
 
-    Progress and the closing line go to stderr; with --json the closing line is json, on stdout when -o names a file.
+    Progress (on a terminal) and the closing line go to stderr; with --json the closing line is JSON, on stdout when
+    -o names a file.
     """
     from instructor_embedding.files import vector_files
     from instructor_embedding.files.pairs import Columns, read_rows
 
-    kept = keep or []
-    kind = vector_files.check(output, output_format, kept)
-    columns = Columns(text_column, instruction_column, kept)
+    # everything that can be wrong with options, files and columns is reported before the model is loaded
+    options.check(dtype=dtype, backend=backend, precision=precision, truncate=truncate, batch_size=batch_size)
+    columns = Columns(text_column, instruction_column, keep or [])
+    kind = vector_files.check(output, output_format, columns.keep)
     rows = read_rows(source, columns, instruction, format=input_format, encoding=encoding, delimiter=delimiter)
-    # what is wrong with the file or its columns is reported before the model is loaded
     waiting = _Waiting(chain(list(islice(rows, 1)), rows))
 
-    from instructor_embedding.engine import encode as pipeline
-    from instructor_embedding.engine.report import Report
+    from tqdm import tqdm
 
-    embedder = options.load(model, device, dtype, backend, precision)
-    report = Report(truncate, embedder.max_seq_length, None, progress=True)
+    from instructor_embedding.engine import pipeline
+    from instructor_embedding.engine.backend import as_numpy
+
     budget = pipeline.budget_of(batch_size)
+    embedder = options.load_encoder(model, device, dtype, backend, precision)
     start = time.perf_counter()
-    dimension = embedder.get_sentence_embedding_dimension()
-    with report, vector_files.VectorFile(output, kind, dimension, kept) as file:
-        for window in pipeline.encode(waiting.pairs(), embedder.tokens, embedder.backend, budget, report.check):
-            done = waiting.take(len(window.vectors))
-            file.write([row.pair for row in done], window.vectors, [row.kept for row in done])
-            report.advance(len(window.vectors))
-    _close(report.texts, report.tokens, report.truncated, waiting, time.perf_counter() - start, as_json, output == "-")
-
-
-def _close(
-    texts: int, tokens: int, truncated: int, rows: _Waiting, seconds: float, as_json: bool, on_stdout: bool
-) -> None:
-    """Print the closing line, and how many texts were empty."""
+    texts = tokens = truncated = 0
+    progress = tqdm(unit=" texts", desc="encode", leave=False, disable=None)
+    with progress as bar, vector_files.VectorFile(output, kind, embedder.dimension, columns.keep) as file:
+        windows = pipeline.encode(waiting.pairs(), embedder.tokens, embedder.backend, budget, truncate)
+        for window in windows:
+            batch = waiting.take(len(window.pairs))
+            file.write(window.pairs, as_numpy(window.vectors), [row.kept for row in batch])
+            texts += len(window.pairs)
+            tokens += int(window.kept.sum())
+            truncated += int((window.full > window.kept).sum())
+            bar.update(len(window.pairs))
+    seconds = time.perf_counter() - start
+    facts = {
+        "texts": texts,
+        "tokens": tokens,
+        "truncated": truncated,
+        "empty": waiting.empty,
+        "seconds": round(seconds, 3),
+    }
     if as_json:
-        facts = {"texts": texts, "tokens": tokens, "truncated": truncated, "empty": rows.empty}
-        typer.echo(json.dumps(facts | {"seconds": round(seconds, 3)}), err=on_stdout)
-        return
-    if rows.empty:
-        typer.echo(f"{rows.empty} of {texts} texts are empty, the first in {rows.first_empty}", err=True)
-    rate = texts / seconds if seconds else 0
-    typer.echo(f"{texts} texts, {tokens} tokens, {truncated} truncated, {seconds:.1f} s ({rate:.0f} texts/s)", err=True)
+        typer.echo(json.dumps(facts), err=output == "-")
+    else:
+        typer.echo(_closing_line(facts, waiting.first_empty), err=True)
+
+
+def _closing_line(facts: dict[str, float], first_empty: str) -> str:
+    """Return the counts of a run in one line."""
+    first = f" (the first: {first_empty})" if first_empty else ""
+    rate = facts["texts"] / facts["seconds"] if facts["seconds"] else 0
+    return (
+        f"{facts['texts']} texts, {facts['tokens']} tokens, {facts['truncated']} truncated, "
+        f"{facts['empty']} empty{first}, {facts['seconds']:.1f} s ({rate:.0f} texts/s)"
+    )

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from instructor_embedding.cli import options
 from instructor_embedding.cli.evaluation_options import (
     BASELINE,
     InstructionOptions,
@@ -46,7 +47,7 @@ def mteb(
     query_instructions: Annotated[
         str,
         typer.Option(
-            help="In instruction-following tasks the instruction of each query goes to: instruction (after the task's), "
+            help="Where the instruction that a query brings along goes: instruction (after the task's), "
             "text (after the query, as mteb does), none."
         ),
     ] = "instruction",
@@ -181,3 +182,130 @@ def robustness(
         for row in study.summary(found):
             figures = [f"{name} {value:.2f}" for name, value in row.items() if name != "task"]
             typer.echo(json.dumps(row) if results.as_json else f"{row['task']}: {', '.join(figures)}")
+
+
+@app.command()
+@grouped
+def following(
+    model: ModelOptions,
+    results: ResultOptions,
+    *,
+    data: Annotated[
+        str | None, typer.Option(help="File with a column for each labeling. Default: the built-in set of 144 texts.")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="Columns of --data, such as topic,sentiment.")] = None,
+    text_column: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
+    kind: Annotated[str, typer.Option(help="What a text is, for the instructions: review, ticket, ...")] = "text",
+    instruction: Annotated[
+        list[str] | None, typer.Option("-i", "--instruction", help="LABELING=INSTRUCTION; repeatable.")
+    ] = None,
+    paraphrases: Annotated[
+        bool, typer.Option("--paraphrases/--no-paraphrases", help="Also measure other wordings of each instruction.")
+    ] = True,
+    splits: Annotated[int, typer.Option(min=2, help="Halves that the classifier is repeated on.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
+    picture: Annotated[str | None, typer.Option(help="Draw the matrices to this file, such as following.png.")] = None,
+) -> None:
+    """Measure whether vectors follow the instruction: the same texts, several labels, each under each instruction."""
+    from instructor_embedding.evaluation.following import data as sets
+    from instructor_embedding.evaluation.following.matrix import of_scores
+    from instructor_embedding.evaluation.following.picture import draw
+    from instructor_embedding.evaluation.following.run import evaluate
+    from instructor_embedding.evaluation.report.render import render
+    from instructor_embedding.evaluation.report.runs import merged
+    from instructor_embedding.evaluation.report.runs import of_scores as runs_of
+    from instructor_embedding.evaluation.report.sections import sections
+
+    if (data is None) != (labels is None):
+        raise InputError("--data and --labels belong together: --data FILE --labels topic,sentiment")
+    names = [name.strip() for name in (labels or "").split(",") if name.strip()]
+    texts = sets.read(data, names, text_column=text_column, kind=kind) if data is not None else sets.built_in()
+    own = dict(_assignment(item) for item in instruction or [])
+    sets.instructions_for(texts, own)
+    stored = results.open()
+    scores = evaluate(
+        model.load(lambda: texts.texts), texts,
+        instructions=own, paraphrases=paraphrases, splits=splits, seed=seed, results=stored,
+    )  # fmt: skip
+    if results.as_json:
+        results.show(scores)
+    else:
+        runs = merged(runs_of(scores))
+        typer.echo(render(runs, sections(runs), "terminal"))
+    if picture is not None:
+        draw(of_scores(scores), picture)
+        typer.echo(f"picture: {picture}", err=True)
+
+
+def _assignment(item: str) -> tuple[str, str]:
+    name, sign, text = item.partition("=")
+    if not sign:
+        raise InputError(f"--instruction {item!r} must be LABELING=INSTRUCTION, such as topic='Represent the topic: '")
+    return name.strip(), text
+
+
+@app.command()
+def report(
+    results: Annotated[
+        list[str],
+        typer.Argument(help="Files of scores, folders that mteb wrote, json files of published figures."),
+    ],
+    *,
+    only: Annotated[list[str] | None, typer.Option(help="Only runs whose label contains this; repeatable.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Run that differences are taken to. Default: the first.")] = (
+        None
+    ),
+    format: Annotated[
+        str | None,
+        typer.Option(help="terminal, markdown, csv or json. Default: that of -o's ending, else terminal."),
+    ] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="File; - is stdout.")] = "-",
+    pictures: Annotated[str | None, typer.Option(help="Folder for scores.png, speed.png and following.png.")] = None,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="List all published data sets, not only those of your own runs.")
+    ] = False,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Leave out tasks with different data or metrics instead of refusing.")
+    ] = False,
+) -> None:
+    """Report runs beside each other and beside published figures: averages, scores, differences, settings, cost."""
+    from instructor_embedding.evaluation.report import make
+    from instructor_embedding.evaluation.report.render import format_of, render
+    from instructor_embedding.evaluation.report.sections import sections
+    from instructor_embedding.files.atomic import check_target, replacing
+
+    form = format_of(output, format)
+    check_target(output)
+    runs = make.read(results, only or [], leave_out=leave_out)
+    tables = sections(runs, make.reference_of(runs, reference), complete=complete)
+    text = render(runs, tables, form)
+    with replacing(output) as file:
+        file.write(text.encode("utf-8"))
+    if pictures is not None:
+        from instructor_embedding.evaluation.report.pictures import draw
+
+        for path in draw(runs, pictures):
+            typer.echo(f"picture: {path}", err=True)
+
+
+@app.command()
+@grouped
+def selftest(model: ModelOptions, *, as_json: options.Json = False) -> None:
+    """Run every kind of task on tiny built-in data, without a network, in seconds; exit code 1 if one fails."""
+    from instructor_embedding.evaluation.selftest import run
+
+    failed = 0
+    for check in run(model.load()):
+        failed += bool(check.error)
+        value = None if check.score is None else check.score.value
+        metric = "" if check.score is None else check.score.metric
+        if as_json:
+            record = {"kind": check.kind, "metric": metric, "value": value, "seconds": round(check.seconds, 2)}
+            typer.echo(json.dumps(record | {"error": check.error}))
+        else:
+            figure = f"{metric} {value:.2f}" if value is not None else ""
+            verdict = "FAILED: " + check.error if check.error else "ok"
+            typer.echo(f"{check.kind:30} {figure:28} {check.seconds:6.1f} s  {verdict}")
+    if failed:
+        typer.echo(f"instructor-embed: {failed} kinds of task failed", err=True)
+        raise typer.Exit(1)

@@ -46,20 +46,29 @@ class ModelOptions:
 
     def load(self, texts: Callable[[], Iterable[str]] | None = None) -> CachedEncoder:
         """Return the model; `texts` returns what a baseline may learn words from."""
+        from instructor_embedding import encoders
         from instructor_embedding.evaluation import baselines
-        from instructor_embedding.evaluation.cached_encoder import CachedEncoder, load
-        from instructor_embedding.evaluation.vector_cache import VectorCache
+        from instructor_embedding.evaluation.cached_encoder import CachedEncoder
+        from instructor_embedding.evaluation.exported import ExportedModel, library_of
+        from instructor_embedding.evaluation.network import without_waiting
 
-        cache = VectorCache(self.cache_dir) if self.cache_dir else None
         if self.library == BASELINE:
             learned = texts() if texts is not None and self.model == "tf-idf" else ()
             model: Any = baselines.baseline(self.model, learned)
+        elif library_of(self.model) is not None:
+            model = ExportedModel(self.model, self.precision or "exact", self.batch_size)
         else:
-            model = load(self.model, self.library, self.device, self.dtype, self.backend, self.precision)
+            with without_waiting():
+                model = encoders.load(
+                    self.model, self.library, device=self.device, dtype=self.dtype, backend=self.backend,
+                    precision=self.precision, batch_size=self.batch_size,
+                )  # fmt: skip
         changes = {"backend": self.backend, "precision": self.precision, "dtype": self.dtype}
         usual = {"backend": "torch", "precision": None, "dtype": "float32"}
         how = {name: str(value) for name, value in changes.items() if value != usual[name]}
-        return CachedEncoder(model, self.model, batch_size=self.batch_size, cache=cache, progress=True, options=how)
+        # a baseline's vectors depend on the words of the texts, which a cache does not tell apart
+        cache_dir = None if self.library == BASELINE else self.cache_dir
+        return CachedEncoder(model, self.model, cache_dir=cache_dir, progress=True, options=how)
 
 
 @dataclass(frozen=True)

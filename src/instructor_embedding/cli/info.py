@@ -16,7 +16,7 @@ def info(
     as_json: options.Json = False,
 ) -> None:
     """Print a model's shape, limits and size."""
-    from instructor_embedding.model.quantized import kinds, parameters
+    from instructor_embedding.model.lowbit_layers import count_parameters, weight_dtypes
 
     name = options.chosen_model(model, name)
     embedder = options.load(name, "cpu", "float32")
@@ -24,10 +24,10 @@ def info(
     gate = "gated " if config.gated else ""
     facts = {
         "model": name,
-        "dimensions": embedder.get_sentence_embedding_dimension(),
+        "dimensions": embedder.dimension,
         "max_seq_length": tokens.max_length,
-        "parameters": parameters(embedder),
-        "weights": ", ".join(kinds(embedder)),
+        "parameters": count_parameters(embedder),
+        "weights": ", ".join(weight_dtypes(embedder)),
         "layers": config.num_layers,
         "d_model": config.d_model,
         "heads": config.num_heads,

@@ -1,4 +1,4 @@
-"""``instructor-embed instructions``: which instruction is better on texts of one's own."""
+"""``instructor-embed instructions``: which instruction is better on texts of your own."""
 
 from __future__ import annotations
 
@@ -45,12 +45,13 @@ def try_(
     as_json: options.Json = False,
 ) -> None:
     """Score candidate instructions on labeled texts, and report whether their difference is noise."""
+    from instructor_embedding import encoders
     from instructor_embedding.evaluation import candidates
-    from instructor_embedding.evaluation.cached_encoder import CachedEncoder, load
+    from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 
     data = candidates.labeled(candidates.read(file))
     candidates.check(data, instruction, document_instruction or [])
-    loaded = load(model, device=device, dtype=dtype, backend=backend, precision=precision)
+    loaded = encoders.load(model, "instructor", device=device, dtype=dtype, backend=backend, precision=precision)
     encoder = CachedEncoder(loaded, model, progress=True)
     trials = candidates.compare(encoder, data, instruction, document_instruction or [], seed=seed)
     if as_json:

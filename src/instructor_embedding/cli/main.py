@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
 from instructor_embedding.cli import streams
-from instructor_embedding.errors import InputError, InstructorError
+from instructor_embedding.errors import InputError, InstructorError, TruncationWarning
 
 STOPS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "terminated: the terminal was closed"}
 
@@ -34,7 +35,8 @@ def main() -> NoReturn:
     Exit codes: 0 success, 1 failure, 2 wrong usage or input, 128 + N after signal N (130 for Ctrl-C, 143 for SIGTERM).
     """
     streams.prepare()
-    with _signals_raise():
+    with _signals_raise(), warnings.catch_warnings():
+        warnings.showwarning = _show_warning
         try:
             code = _run()
             if code:
@@ -88,6 +90,12 @@ def _report(message: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(f"instructor-embed: {' '.join(message.splitlines())}\n")
         sys.stderr.flush()
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_where: object) -> None:
+    """Show the package's own warnings, such as that of truncated texts, in one line; drop those of libraries."""
+    if issubclass(category, TruncationWarning) or (category is UserWarning and "instructor" in str(message).lower()):
+        _report(f"warning: {message}")
 
 
 def _stopped(stop: Stopped) -> int:

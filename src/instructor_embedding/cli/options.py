@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +12,7 @@ import typer
 from instructor_embedding.errors import InputError, choose
 
 if TYPE_CHECKING:
+    from instructor_embedding.encoder import Encoder
     from instructor_embedding.instructor import INSTRUCTOR
 
 DEFAULT = "instructor-mini"  # comes with the package
@@ -26,7 +29,10 @@ ModelOption = Annotated[
     str | None,
     typer.Option("-m", "--model", help=f"Hub id or folder of the model.  [default: {DEFAULT}]", show_default=False),
 ]
+RequiredModel = Annotated[str | None, typer.Option("-m", "--model", help="Hub id or folder of the model.  [required]")]
 ModelArgument = Annotated[str | None, typer.Argument(metavar="[MODEL]", hidden=True)]
+Folder = Annotated[str | None, typer.Option("-o", "--output", help="Folder to write.  [required]")]
+ModelAndFolder = Annotated[list[str] | None, typer.Argument(metavar="[MODEL] [FOLDER]", hidden=True)]
 Instruction = Annotated[
     str | None, typer.Option("-i", "--instruction", help="Instruction of the rows that have none of their own.")
 ]
@@ -43,9 +49,11 @@ Precision = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print results as JSON.")]
 Truncate = Annotated[str, typer.Option(help="Texts longer than the model's limit: warn, error or quiet.")]
 Encoding = Annotated[
-    str | None, typer.Option(help="Character encoding of the input, such as latin-1.  [default: utf-8]")
+    str | None, typer.Option(help="Character encoding of the input, such as latin-1 or utf-16; default: utf-8.")
 ]
-Delimiter = Annotated[str | None, typer.Option(help="Column separator of a csv file, such as ';' or tab.")]
+Delimiter = Annotated[
+    str | None, typer.Option(help="Separator of the cells of csv and tsv, such as ';' or '\\t'; default: ',' and tab.")
+]
 
 
 def flag_name(name: str) -> str:
@@ -67,8 +75,35 @@ def chosen_model(option: str | None, argument: str | None) -> str:
     return option or argument or DEFAULT
 
 
+def model_and_folder(model: str | None, folder: str | None, arguments: list[str] | None) -> tuple[str, str]:
+    """Return the model of ``-m`` and the folder of ``-o``; the older positional arguments fill what is missing.
+
+    Raises
+    ------
+    InputError
+        The model or the folder is missing or was given twice.
+    """
+    rest = list(arguments or [])
+    model = model if model is not None else rest.pop(0) if rest else None
+    folder = folder if folder is not None else rest.pop(0) if rest else None
+    if rest:
+        raise InputError(f"unexpected argument {rest[0]!r}; give the model with -m and the folder with -o")
+    if model is None:
+        raise InputError("the model is missing: -m MODEL, a hub id or a folder")
+    if not folder:
+        raise InputError("the folder to write is missing: -o FOLDER")
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise InputError(f"cannot write the folder {folder}: it is a file; name a folder")
+    return model, folder
+
+
 def check(
-    *, dtype: str = "float32", backend: str = "torch", precision: str | None = None, truncate: str = "warn"
+    *,
+    dtype: str = "float32",
+    backend: str = "torch",
+    precision: str | None = None,
+    truncate: str = "warn",
+    batch_size: int = 1,
 ) -> None:
     """Check choices before anything is loaded.
 
@@ -81,6 +116,8 @@ def check(
     choose("--backend", backend, BACKENDS)
     choose("--precision", precision or "exact", PRECISIONS)
     choose("--truncate", truncate, TRUNCATE)
+    if batch_size < 1:
+        raise InputError(f"--batch-size must be at least 1, got {batch_size}")
 
 
 def text(value: str, name: str) -> str:
@@ -107,3 +144,28 @@ def load(
     from instructor_embedding.instructor import INSTRUCTOR
 
     return INSTRUCTOR(model, device=device, dtype=dtype, backend=backend, precision=precision)
+
+
+def load_encoder(
+    model: str, device: str | None, dtype: str, backend: str = "torch", precision: str | None = None
+) -> Encoder | INSTRUCTOR:
+    """Load a model that only encodes: without torch, which takes seconds to import, where the compiled engine runs it.
+
+    Both classes have ``tokens``, ``backend``, ``dimension``, ``encode`` and ``similarity``, and give the same vectors.
+    """
+    check(dtype=dtype, backend=backend, precision=precision)
+    on_cpu = device == "cpu" or (device is None and not _gpu_is_likely())
+    if on_cpu and dtype == "float32" and backend == "torch":
+        from instructor_embedding.encoder import Encoder
+        from instructor_embedding.engine.native_library import kernels
+
+        if kernels():
+            # torch has kernels for precisions and models that the compiled engine does not support
+            with contextlib.suppress(InputError):
+                return Encoder(model, precision)
+    return load(model, device, dtype, backend, precision).eval()
+
+
+def _gpu_is_likely() -> bool:
+    """Return True if this machine may have a GPU that torch uses; asking torch itself would import it."""
+    return sys.platform == "darwin" or any(map(os.path.exists, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")))

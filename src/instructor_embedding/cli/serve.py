@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import stat
 import sys
@@ -22,14 +23,13 @@ KEY_VARIABLE = "INSTRUCTOR_API_KEY"
 def serve(
     models: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[MODEL]...", help="Hub ids or folders; NAME=MODEL names one. Default: instructor-mini."
-        ),
+        typer.Argument(metavar="[MODEL]...", help="Hub ids or folders; NAME=MODEL renames. Default: instructor-mini."),
     ] = None,
     *,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 is every one of this machine.")
-    ] = "127.0.0.1",
+    model: Annotated[
+        list[str] | None, typer.Option("-m", "--model", help="The same as an option; may be repeated.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is all of them.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
     server: Annotated[str, typer.Option(help="granian or uvicorn.")] = "granian",
     device: options.Device = None,
@@ -46,18 +46,14 @@ def serve(
     max_client_batch_size: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 2048,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 32 * 2**20,
     max_queue_tokens: Annotated[int, typer.Option(min=1, help="Tokens of all requests that wait.")] = 4 * 2**20,
-    max_wait: Annotated[
-        float, typer.Option(min=0.001, help="Seconds a request may wait; more is answered 429.")
-    ] = 10.0,
+    max_wait: Annotated[float, typer.Option(min=0.001, help="Seconds that a request may wait.")] = 10.0,
     api_key_file: Annotated[
         Path | None, typer.Option(help=f"File of API keys, one per line. Default: the variable {KEY_VARIABLE}.")
     ] = None,
     cors: Annotated[
         list[str] | None, typer.Option(help="Origin whose pages may call the server; repeatable. Default: none.")
     ] = None,
-    log: Annotated[
-        str, typer.Option(help="Form of the log: text, json or off; it never has a text of a user.")
-    ] = "text",
+    log: Annotated[str, typer.Option(help="text, json or off; no user's text is logged.")] = "text",
 ) -> None:
     """Serve embeddings over HTTP, as OpenAI's API and that of text-embeddings-inference, with instructions.
 
@@ -78,7 +74,9 @@ def serve(
 
     limits = Limits(max_batch_tokens, max_client_batch_size, max_body, max_queue_tokens, max_wait)
     loading = {"device": device, "dtype": dtype, "backend": backend, "precision": precision}
-    service = _service(models or [options.DEFAULT], loading, limits, instructions, default_instruction)
+    service = _service(
+        [*(models or []), *(model or [])] or [options.DEFAULT], loading, limits, instructions, default_instruction
+    )
     app = application(service, keys, cors or (), log)
     running.run(service, app, server, host, port, lambda port: _announce(service, host, port, bool(keys)))
 
@@ -91,11 +89,20 @@ def _service(
 
     extra = instructions.read(table) if table else {}
     ready = []
-    for given in models:
-        name, _, source = given.rpartition("=")
+    for argument in models:
+        name, _, source = argument.rpartition("=")
         source_name = Path(source).name if Path(source).is_dir() else source
-        ready.append(served(name or source_name, options.load(source, **loading), limits, extra))
+        ready.append(served(name or source_name, _encoder(source, loading), limits, extra))
     return Service(ready, limits, default_instruction)
+
+
+def _encoder(source: str, loading: dict[str, Any]) -> Any:
+    """Load a model; where torch is not installed, for the compiled engine alone."""
+    if importlib.util.find_spec("torch"):
+        return options.load(source, **loading)
+    from instructor_embedding.encoder import Encoder
+
+    return Encoder(source, loading["precision"])
 
 
 def _keys(file: Path | None) -> list[str]:

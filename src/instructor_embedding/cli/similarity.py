@@ -26,18 +26,21 @@ def similarity(
     as_json: options.Json = False,
 ) -> None:
     """Print the cosine between two texts, or the table of cosines of several."""
-    if not texts:
+    options.check(dtype=dtype)
+    if texts:
+        texts = [options.text(value, f"text {number}") for number, value in enumerate(texts, 1)]
+    else:
         from instructor_embedding.files.records import read_records
 
         texts = [line for _, line in read_records("-", format="txt", encoding=encoding)]
     if len(texts) < 2:
         raise InputError(f"similarity takes at least two texts, got {len(texts)}")
-    instructions = instruction or [""]
+    instructions = [options.text(value, "-i") for value in instruction or [""]]
     if len(instructions) == 1:
         instructions = instructions * len(texts)
     if len(instructions) != len(texts):
         raise InputError(f"-i was given {len(instructions)} times for {len(texts)} texts; give it once or for each")
-    embedder = options.load(model, device, dtype)
+    embedder = options.load_encoder(model, device, dtype)
     vectors = embedder.encode([list(pair) for pair in zip(instructions, texts, strict=True)])
     cosines = embedder.similarity(vectors, vectors).tolist()
     if as_json:

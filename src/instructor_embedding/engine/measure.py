@@ -1,4 +1,4 @@
-"""How fast a model is here: throughput, latency, memory, and the share of what matrix products alone reach."""
+"""How fast a model is here: throughput, latency, memory, and the share of the peak of matmuls alone."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from instructor_embedding.engine import encode as pipeline
+from instructor_embedding.engine import pipeline
 from instructor_embedding.engine.backend import Backend
-from instructor_embedding.engine.kernels import FloatKernel, Int8Kernel, Kernel
+from instructor_embedding.engine.backends.kernels import FloatKernel, Int8Kernel, Kernel
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.t5 import T5Config
+from instructor_embedding.model.config import T5Config
 from instructor_embedding.model.tokens import TextTokenizer
 
 _WORDS = """
@@ -37,7 +37,7 @@ _INSTRUCTIONS = (
 
 @dataclass(frozen=True)
 class Measures:
-    """What `measure` found; rates are medians of the rounds.
+    """Results of `measure`; rates are medians of the rounds.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class Measures:
         Size of the work.
     texts_per_second, tokens_per_second : float
     gflops : float
-        Products of real tokens, in 10^9 operations a second.
+        Matmuls of real tokens, in 10^9 operations per second.
     peak_gflops : float
-        The same for large products of this model's shapes alone, measured between the rounds.
+        The same for large matmuls of this model's shapes alone, measured between the rounds.
     latency_ms : float
         Median time of one text, the first of the work.
     latency_p95_ms : float
@@ -67,7 +67,7 @@ class Measures:
 
     @property
     def share(self) -> float:
-        """Share of the matrix peak that was reached, 0 to 1."""
+        """Share of the matmul peak that was reached, 0 to 1."""
         return self.gflops / self.peak_gflops
 
 
@@ -79,7 +79,7 @@ def measure(
     Parameters
     ----------
     pairs : sequence of Pair
-        At least one; those that are equal are computed once, as always.
+        At least one; equal ones are computed once, as always.
     tokens, backend, config
         Of the model.
     precision : str
@@ -89,7 +89,7 @@ def measure(
     """
     lengths = tokens.pack(list(dict.fromkeys(pairs))).lengths.astype(np.int64)
     budget = pipeline.budget_of(32)
-    peak = _Peak(config, precision)
+    peak = Peak(config, precision)
     seconds, peaks = [], []
     _encode(pairs[:64], tokens, backend, budget)
     for _ in range(rounds):
@@ -112,7 +112,7 @@ def measure(
 
 
 def operations(config: T5Config, lengths: np.ndarray) -> float:
-    """Count the additions and multiplications of the encoder's products for texts of these `lengths` in tokens."""
+    """Count the additions and multiplications of the encoder's matmuls for texts of these `lengths` in tokens."""
     inner = config.num_heads * config.d_kv
     per_token = 4 * config.d_model * inner + (3 if config.gated else 2) * config.d_model * config.d_ff
     squares = float((lengths.astype(float) ** 2).sum())
@@ -124,15 +124,18 @@ def built_in_texts(count: int, words: int, seed: int = 0) -> list[Pair]:
     draw = random.Random(seed)
     return [
         Pair(
-            _INSTRUCTIONS[place % len(_INSTRUCTIONS)],
+            _INSTRUCTIONS[index % len(_INSTRUCTIONS)],
             " ".join(draw.choices(_WORDS, k=max(1, round(draw.lognormvariate(0, 0.6) * words)))),
         )
-        for place in range(count)
+        for index in range(count)
     ]
 
 
-class _Peak:
-    """Products of a model's shapes, on 1024 rows, again and again."""
+class Peak:
+    """The rate of matmuls of a model's shapes alone, on 1024 rows.
+
+    Use it as the most that a whole model can reach on this machine; `precision` is one of those of ``INSTRUCTOR``.
+    """
 
     def __init__(self, config: T5Config, precision: str) -> None:
         inner = config.num_heads * config.d_kv
@@ -141,17 +144,17 @@ class _Peak:
         kernel: Kernel = Int8Kernel(torch.bfloat16) if precision == "int8" else FloatKernel(float_type)
         self.kernel = kernel
         with torch.inference_mode():
-            self.weights = [kernel.pack([nn.Linear(narrow, wide, bias=False)]) for narrow, wide in self.shapes]
-            self.rows = [kernel.rows(torch.randn(1024, narrow)) for narrow, _ in self.shapes]
+            self.weights = [kernel.pack([nn.Linear(inputs, outputs, bias=False)]) for inputs, outputs in self.shapes]
+            self.rows = [kernel.rows(torch.randn(1024, inputs)) for inputs, _ in self.shapes]
 
     def gflops(self, seconds: float = 0.7) -> float:
         """Return the rate over at least this many seconds."""
         done, start = 0.0, time.perf_counter()
         with torch.inference_mode():
             while time.perf_counter() - start < seconds:
-                for (narrow, wide), rows, weight in zip(self.shapes, self.rows, self.weights, strict=True):
-                    self.kernel.product(rows, weight)
-                    done += 2 * 1024 * narrow * wide
+                for (inputs, outputs), rows, weight in zip(self.shapes, self.rows, self.weights, strict=True):
+                    self.kernel.multiply(rows, weight)
+                    done += 2 * 1024 * inputs * outputs
         return done / (time.perf_counter() - start) / 1e9
 
 

@@ -23,7 +23,7 @@ def plan(lengths: npt.NDArray[np.int32], budget: int) -> list[Order]:
     Returns
     -------
     list of int arrays
-        Each text's number stands in exactly one of them.
+        Each text's index is in exactly one of them.
 
     Examples
     --------
@@ -32,10 +32,10 @@ def plan(lengths: npt.NDArray[np.int32], budget: int) -> list[Order]:
     """
     order = np.argsort(-lengths, kind="stable")
     batches, first, used = [], 0, 0
-    for place, length in enumerate(lengths[order].tolist()):
-        if used + length > budget and place > first:
-            batches.append(order[first:place])
-            first, used = place, 0
+    for position, length in enumerate(lengths[order].tolist()):
+        if used + length > budget and position > first:
+            batches.append(order[first:position])
+            first, used = position, 0
         used += length
     if first < len(order):
         batches.append(order[first:])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -13,34 +12,51 @@ from multiprocessing import connection
 from multiprocessing.queues import Queue
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
+from instructor_embedding.engine import pipeline
+from instructor_embedding.engine.backend import Backend, as_numpy
+from instructor_embedding.engine.backends.native import cores
+from instructor_embedding.engine.options import Truncate
+from instructor_embedding.engine.truncation import Truncation
 from instructor_embedding.errors import InputError, WorkerError
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
-from instructor_embedding.model.placement import device_of
+from instructor_embedding.model.device import device_of
+from instructor_embedding.model.packed import Float32, Int32
+from instructor_embedding.model.tokens import TextTokenizer
 
 CHUNK = 1024  # texts sent to a worker at once
 _PATIENCE = 5.0  # seconds a process has to end before it is killed
 
 
-class Encoder(Protocol):
+Encoded = tuple[Float32, Int32, Int32]  # vectors, and tokens of each text before and after truncation
+
+
+class Model(Protocol):
     """What a worker needs of a model: it is pickled and runs elsewhere."""
 
-    def encode(self, sentences: Any, batch_size: int = 32, **options: Any) -> Any:
-        """Return the vectors of `sentences`."""
+    tokens: TextTokenizer
+
+    @property
+    def backend(self) -> Backend:
+        """Run batches."""
         ...
 
     def to(self, device: torch.device) -> Any:
         """Move to a device."""
         ...
 
+    def eval(self) -> Any:
+        """Switch to inference."""
+        ...
+
 
 class Workers:
     """A pool of processes that encode with one model.
 
-    Use it for several GPUs, or for machines with several memory nodes; on one CPU a single process uses all cores by
-    itself. As a context manager it stops the processes at the end, also when interrupted.
+    Use it for several GPUs, or for machines with several memory nodes; on one CPU a single process uses all cores.
+    As a context manager it stops the processes at the end, also when interrupted.
 
     Parameters
     ----------
@@ -60,40 +76,52 @@ class Workers:
     ...     vectors = np.concatenate(list(workers.encode(pairs)))
     """
 
-    def __init__(self, model: Encoder, devices: Sequence[str]) -> None:
+    def __init__(self, model: Model, devices: Sequence[str]) -> None:
         if isinstance(devices, str) or not devices:
             raise InputError(f"devices must be a list such as ['cuda:0', 'cuda:1'], got {devices!r}")
         names = [str(device_of(device)) for device in devices]
-        threads = max(1, (os.cpu_count() or 1) // len(names))
+        threads = max(1, cores() // len(names))
         context = multiprocessing.get_context("spawn")
-        self.places: Queue[str] = context.Queue()
+        self._devices: Queue[str] = context.Queue()
         for name in names:
-            self.places.put(name)
+            self._devices.put(name)
         self._size = len(names)
+        self._limit = model.tokens.max_length
         self._pool = ProcessPoolExecutor(
-            self._size, mp_context=context, initializer=_start, initargs=(model, self.places, threads)
+            self._size, mp_context=context, initializer=_start, initargs=(model, self._devices, threads)
         )
 
-    def encode(self, pairs: Iterable[Pair], batch_size: int = 32, chunk: int = CHUNK) -> Iterator[Float32]:
+    def encode(
+        self, pairs: Iterable[Pair], batch_size: int = 32, chunk: int = CHUNK, *, truncate: Truncate = "warn"
+    ) -> Iterator[Float32]:
         """Encode pairs in order; yields float32 of shape (up to `chunk`, dim).
 
-        At most two chunks a worker are read ahead.
+        At most two chunks per worker are read ahead. `truncate` is that of ``INSTRUCTOR.encode``; a warning comes
+        once, after the last chunk.
 
         Raises
         ------
+        TruncationError
+            With ``truncate="error"``, before the chunk that has the long text is yielded.
         WorkerError
             A process died; the message says what may have killed it. What fails inside a worker comes as it is there,
             with the worker's traceback.
         """
-        source = iter(pairs)
-        waiting: deque[Future[Float32]] = deque()
+        source, budget = iter(pairs), pipeline.budget_of(batch_size)
+        policy = Truncation(truncate, self._limit)
+        waiting: deque[Future[Encoded]] = deque()
         try:
             while True:
-                while len(waiting) < 2 * self._size and (part := list(islice(source, chunk))):
-                    waiting.append(self._pool.submit(_encode, part, batch_size))
+                while len(waiting) < 2 * self._size and (texts := list(islice(source, chunk))):
+                    waiting.append(self._pool.submit(_encode, texts, budget))
                 if not waiting:
-                    return
-                yield waiting.popleft().result()
+                    break
+                vectors, full, kept = waiting.popleft().result()
+                policy.check(full, kept)
+                yield vectors
+        except GeneratorExit:
+            policy.warn()
+            raise
         except BrokenProcessPool:
             raise WorkerError(
                 f"one of {self._size} worker processes died before its work was done; the system may have killed it "
@@ -102,6 +130,7 @@ class Workers:
         finally:
             for future in waiting:
                 future.cancel()
+        policy.warn()
 
     def stop(self) -> None:
         """End the processes."""
@@ -113,6 +142,8 @@ class Workers:
             # Not join: the pool's thread waits too, and a process that it has just reaped still looks alive here.
             if not connection.wait([process.sentinel], _PATIENCE):
                 process.kill()
+        self._devices.close()
+        self._devices.join_thread()
 
     def __enter__(self) -> Workers:
         return self
@@ -121,19 +152,22 @@ class Workers:
         self.stop()
 
 
-_MODEL: Encoder | None = None  # of this worker process
+_MODEL: Model | None = None  # of this worker process
 
 
-def _start(model: Encoder, places: Queue[str], threads: int) -> None:
+def _start(model: Model, devices: Queue[str], threads: int) -> None:
     global _MODEL
-    device = torch.device(places.get())
+    device = torch.device(devices.get())
     if device.type == "cpu":
         torch.set_num_threads(threads)
     model.to(device)
     _MODEL = model
 
 
-def _encode(pairs: list[Pair], batch_size: int) -> Float32:
+def _encode(pairs: list[Pair], budget: int) -> Encoded:
     assert _MODEL is not None
-    vectors: Float32 = _MODEL.encode(pairs, batch_size, truncate="quiet")
-    return vectors
+    _MODEL.eval()
+    windows = list(pipeline.encode(pairs, _MODEL.tokens, _MODEL.backend, budget, "quiet"))
+    vectors = np.concatenate([as_numpy(window.vectors) for window in windows])
+    full, kept = (np.concatenate([getattr(window, name) for window in windows]) for name in ("full", "kept"))
+    return vectors, full, kept

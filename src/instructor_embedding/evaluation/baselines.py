@@ -10,7 +10,7 @@ import numpy as np
 from instructor_embedding.errors import choose
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
+from instructor_embedding.vectors import Float32
 
 BASELINES = ("random", "tf-idf")
 
@@ -26,6 +26,7 @@ class RandomVectors:
 
     def __init__(self, dimension: int = 256) -> None:
         self.dimension = dimension
+        self.fingerprint = f"baseline:random-{dimension}"
 
     def encode(self, pairs: list[Pair]) -> Float32:
         """Return float32 of shape (n, dimension)."""
@@ -49,6 +50,8 @@ class TfIdf:
 
     def __init__(self, texts: Iterable[str], words: int = 8192) -> None:
         library = need("sklearn.feature_extraction.text", "the TF-IDF baseline")
+        # of the rule, not of the words: those of each task's texts are the same model
+        self.fingerprint = f"baseline:tf-idf-{words}"
         self._vectorizer = library.TfidfVectorizer(max_features=words, sublinear_tf=True).fit(texts)
 
     def encode(self, pairs: list[Pair]) -> Float32:

@@ -6,9 +6,7 @@ human scores, over all texts (paper, section on prompted text evaluation). Both 
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import os
 import urllib.error
 import urllib.request
@@ -19,16 +17,18 @@ from typing import Any
 
 import numpy as np
 
+from instructor_embedding import fingerprint
+from instructor_embedding.encoders import PairEncoder
 from instructor_embedding.errors import InputError, choose
-from instructor_embedding.evaluation import fingerprint
-from instructor_embedding.evaluation.cached_encoder import CachedEncoder, PairEncoder
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.evaluation.cost import Clock
 from instructor_embedding.evaluation.instructions import Instructions
 from instructor_embedding.evaluation.score import Results, Score
 from instructor_embedding.evaluation.statistics import pearson, spearman
-from instructor_embedding.evaluation.vectors import unit
+from instructor_embedding.files.atomic import replacing
+from instructor_embedding.files.records import read_records
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
+from instructor_embedding.vectors import Float32, unit
 
 TASKS = ("mscoco", "cnndm", "wmt20-zh-en")
 SOURCE = (
@@ -87,7 +87,7 @@ def load(task: str, data_dir: str | os.PathLike[str]) -> Judged:
         task = "wmt20-zh-en"
     choose("task", task, TASKS)
     files = [_find(Path(data_dir), task, name.format(task=task)) for name in (_HYPOTHESES, _REFERENCES)]
-    hypotheses, references = (_lines(file) for file in files)
+    hypotheses, references = ([row for _, row in read_records(file)] for file in files)
     try:
         refs = {str(row["seg_id"]): [str(text) for text in row["refs"]] for row in references}
         rows = [(str(row["hyp"]), float(row["human_score"]), str(row["seg_id"])) for row in hypotheses]
@@ -128,9 +128,8 @@ def fetch(task: str, data_dir: str | os.PathLike[str], source: str = SOURCE) -> 
         digest = hashlib.sha256(data).hexdigest()
         if _CHECKSUMS.get(name, digest) != digest:
             raise InputError(f"{address} has the sha256 {digest}, but the known file has {_CHECKSUMS[name]}")
-        temporary = home / f"{name}.{os.getpid()}.tmp"
-        temporary.write_bytes(data)
-        temporary.replace(home / name)
+        with replacing(home / name) as file:
+            file.write(data)
 
 
 def evaluate(
@@ -159,9 +158,11 @@ def evaluate(
     """
     encoder = CachedEncoder.of(model)
     results = Results() if results is None else results
-    chosen = (instructions or Instructions(model=encoder.name)).choose(data.task, "TextEvaluation")
     source = {"path": data.task, "revision": data.digest}
-    config = encoder.config("Billboard", "TextEvaluation", {"text": chosen}, source, {"similarity": "max cosine"})
+    table = instructions or Instructions(model=encoder.name)
+    chosen = table.choose(data.task, "TextEvaluation")
+    settings = {"similarity": "max cosine"}
+    config = encoder.config("Billboard", "TextEvaluation", {"text": chosen}, source, settings, table.name)
     known = results.find(data.task, config)
     if known is not None:
         return known
@@ -201,15 +202,7 @@ def best_cosines(vectors: Float32, hypotheses: Sequence[int], references: Sequen
 
 def _find(root: Path, task: str, name: str) -> Path:
     for home in (root / task, root):
-        for path in (home / name, home / f"{name}.gz"):
+        for path in (home / name, home / f"{name}.gz", home / f"{name}.zst"):
             if path.is_file():
                 return path
     raise InputError(f"there is no {name} (or {name}.gz) in {root / task}; fetch it with --fetch, or put it there")
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    try:
-        return [json.loads(line) for line in data.decode("utf-8").splitlines() if line.strip()]
-    except ValueError as error:
-        raise InputError(f"{file} is corrupt: {error}") from None

@@ -1,50 +1,45 @@
-"""CachedEncoder: a model under evaluation, with its name, its fingerprint and the vectors it has computed so far."""
+"""CachedEncoder: an encoder under evaluation, with the vectors it has computed so far and what they cost."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from instructor_embedding.errors import InputError, VectorError, choose
-from instructor_embedding.evaluation import fingerprint
+from instructor_embedding import encoders
+from instructor_embedding.encoders import AnyEncoder, PairEncoder
+from instructor_embedding.errors import InputError
 from instructor_embedding.evaluation.cost import Cost, size_of
 from instructor_embedding.evaluation.instructions import Chosen
-from instructor_embedding.evaluation.vector_cache import VectorCache
-from instructor_embedding.extras import need
+from instructor_embedding.evaluation.versions import versions
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
+from instructor_embedding.store import VectorStore
+from instructor_embedding.vectors import Float32
 
-LIBRARIES = ("instructor", "sentence-transformers")
 _CHUNK = 4096  # texts per update of the progress bar and per write to the cache
 
 
-class PairEncoder(Protocol):
-    """What can be evaluated: any object whose `encode` takes a list of `Pair` and returns rows, (n, dim)."""
-
-    def encode(self, pairs: list[Pair], /) -> Any:
-        """Return a vector for each pair."""
-
-
 class CachedEncoder:
-    """A model with a name, a fingerprint and a cache of vectors, through which every evaluation encodes.
+    """An encoder with a cache of vectors, through which every evaluation encodes.
 
-    A pair is encoded once, by this object or, with a `cache` in a folder, by an earlier run.
+    A pair is encoded once, by this object or, with a folder, by an earlier run.
 
     Parameters
     ----------
     model : object
-        An `INSTRUCTOR`, a ``SentenceTransformer`` (which gets the instruction as its prompt), or any object with
-        ``encode(list of Pair)``.
+        What `encoders.load` returns, an `INSTRUCTOR`, a ``SentenceTransformer`` (which gets the instruction as its
+        prompt), or any object with ``encode(list of Pair)``.
     name : str
         What reports call it.
     batch_size : int
-        Passed to models of the first two kinds.
-    cache : VectorCache, optional
-        Default: one in memory.
+        Passed to models of this package and of sentence-transformers.
+    cache_dir : path, optional
+        Where vectors are stored for later runs, in a folder per model; default: in memory alone.
     progress : bool
         Show a progress bar on stderr.
     options : mapping, optional
@@ -53,49 +48,54 @@ class CachedEncoder:
     Raises
     ------
     InputError
-        The object has no `encode`.
+        The object has no `encode`, or the folder cannot be written.
     """
 
     def __init__(
         self,
-        model: PairEncoder | Any,
+        model: AnyEncoder | PairEncoder | Any,
         name: str = "",
         *,
         batch_size: int = 32,
-        cache: VectorCache | None = None,
+        cache_dir: str | Path | None = None,
         progress: bool = False,
         options: Mapping[str, str] | None = None,
     ) -> None:
-        if not callable(getattr(model, "encode", None)):
-            raise InputError(f"{type(model).__name__} cannot be evaluated: it has no encode(pairs)")
-        self.model: Any = model
-        self.name = name or type(model).__name__
+        self._encoder = encoders.of(model, name, batch_size=batch_size)
+        self.name = name or self._encoder.name
         self.progress = progress
-        self.batch_size = batch_size
         self.options = dict(options or {})
-        self.instructed = not _is_sentence_transformer(model)
         self.cost = Cost()
-        self._kind = _kind(model)
-        self._cache = VectorCache() if cache is None else cache
-        self._fingerprint = ""
         self._size: dict[str, int] | None = None
+        # a store in memory is this model's alone, so that its fingerprint, which takes time, is not needed yet
+        home = Path(cache_dir) / re.sub(r"[^\w.=-]+", "-", self.fingerprint) if cache_dir else None
+        self._store = VectorStore(home, self.fingerprint if cache_dir else "")
 
     @classmethod
     def of(cls, model: CachedEncoder | PairEncoder | Any) -> CachedEncoder:
-        """Return the model itself where it is a `CachedEncoder` already, else a new one around it."""
+        """Return the model itself if it is a `CachedEncoder` already, else a new one around it."""
         return model if isinstance(model, cls) else cls(model)
 
     @property
+    def model(self) -> Any:
+        """The object that has the weights."""
+        return self._encoder.model
+
+    @property
+    def instructed(self) -> bool:
+        """Whether the model itself reads pairs; otherwise the instruction is a prompt before the text."""
+        return self._encoder.instructed
+
+    @property
     def fingerprint(self) -> str:
-        """A digest of the model and its options, computed once."""
-        if not self._fingerprint:
-            digest = fingerprint.of_model(self.model if self._kind else self)
-            self._fingerprint = "+".join([digest, *(f"{name}={value}" for name, value in sorted(self.options.items()))])
-        return self._fingerprint
+        """The identity of the model and its options, computed once; a ``fingerprint`` of the model's own goes first."""
+        own = getattr(self.model, "fingerprint", None)
+        identity = own if isinstance(own, str) else self._encoder.fingerprint
+        return "+".join([identity, *(f"{key}={value}" for key, value in sorted(self.options.items()))])
 
     @property
     def size(self) -> dict[str, int]:
-        """``parameters`` and ``bytes`` of the weights, as far as the model tells them; computed once."""
+        """``parameters`` and ``bytes`` of the weights, as far as the model exposes them; computed once."""
         if self._size is None:
             self._size = size_of(self.model)
         return self._size
@@ -107,8 +107,12 @@ class CachedEncoder:
         chosen: Mapping[str, Chosen],
         data: Mapping[str, Any],
         settings: Mapping[str, Any],
+        table: str = "",
     ) -> dict[str, Any]:
-        """Return the `config` of a `Score` of this model; `chosen` is the instruction of each side."""
+        """Return the `config` of a `Score` of this model.
+
+        `chosen` is the instruction of each side, `table` the name of the `Instructions` that they were chosen from.
+        """
         return {
             "benchmark": benchmark,
             "category": category,
@@ -117,8 +121,9 @@ class CachedEncoder:
             "sources": {side: choice.source for side, choice in chosen.items()},
             "data": dict(data),
             "settings": dict(settings),
-            "versions": fingerprint.versions(),
+            "versions": versions(),
             "size": self.size,
+            "instructions_from": table,
         }
 
     def encode(self, pairs: Sequence[Pair], label: str = "encode") -> Float32:
@@ -126,27 +131,28 @@ class CachedEncoder:
 
         Raises
         ------
+        InputError
+            There are no pairs.
         VectorError
             The model returned another number of rows, or values that are not finite.
         """
         if not pairs:
             raise InputError("there is nothing to encode")
-        rows_of: dict[Pair, int] = {}
-        index = np.array([rows_of.setdefault(pair, len(rows_of)) for pair in pairs], np.intp)
-        distinct = list(rows_of)
-        keys = [self._cache.key(self.fingerprint if self._cache.shared else "", pair) for pair in distinct]
-        cached = [row for row, key in enumerate(keys) if key in self._cache]
-        missing = sorted(set(range(len(distinct))) - set(cached))
-        table = np.empty((len(distinct), 0), np.float32)
-        if cached:
-            vectors = self._cache.get([keys[row] for row in cached])
-            table = np.empty((len(distinct), vectors.shape[1]), np.float32)
-            table[cached] = vectors
-        with tqdm(total=len(missing), unit=" texts", desc=label, disable=not self.progress, leave=False) as bar:
+        row_of: dict[Pair, int] = {}
+        index = np.array([row_of.setdefault(pair, len(row_of)) for pair in pairs], np.intp)
+        distinct = list(row_of)
+        known = self._store.known(distinct)
+        table = np.empty((len(distinct), self._store.dimension), np.float32)
+        if known.any():
+            table[known] = self._store.get([distinct[row] for row in np.flatnonzero(known)])
+        missing = np.flatnonzero(~known)
+        # disable=None: no bar where stderr is not a terminal
+        hidden = None if self.progress else True
+        with tqdm(total=len(missing), unit=" texts", desc=label, disable=hidden, leave=False) as bar:
             for start in range(0, len(missing), _CHUNK):
                 rows = missing[start : start + _CHUNK]
-                vectors = self._checked([distinct[row] for row in rows])
-                self._cache.add([keys[row] for row in rows], vectors)
+                vectors = self._timed([distinct[row] for row in rows])
+                self._store.add([distinct[row] for row in rows], vectors)
                 if not table.shape[1]:
                     table = np.empty((len(distinct), vectors.shape[1]), np.float32)
                 table[rows] = vectors
@@ -161,87 +167,13 @@ class CachedEncoder:
         InputError
             The model cannot count them.
         """
-        count = getattr(self.model, "count_tokens", None)
-        if count is None:
-            raise InputError(f"{self.name} cannot count tokens, which these settings need; use settings='instructed'")
-        return [int(tokens) for tokens in count(list(pairs))]
+        try:
+            return self._encoder.count_tokens(pairs)
+        except InputError as error:
+            raise InputError(f"{error}, which these settings need; use settings='instructed'") from None
 
-    def _checked(self, pairs: list[Pair]) -> Float32:
+    def _timed(self, pairs: list[Pair]) -> Float32:
         start = time.perf_counter()
-        vectors = np.asarray(self._run(pairs), np.float32)
+        vectors = self._encoder.encode(pairs)
         self.cost.add(len(pairs), time.perf_counter() - start)
-        if vectors.ndim != 2 or len(vectors) != len(pairs):
-            raise VectorError(f"{self.name} returned vectors of shape {vectors.shape} for {len(pairs)} texts")
-        if not np.isfinite(vectors).all():
-            raise VectorError(f"{self.name} returned values that are not finite")
         return vectors
-
-    def _run(self, pairs: list[Pair]) -> Any:
-        if self._kind == "instructor":
-            return self.model.encode(pairs, batch_size=self.batch_size, truncate="quiet")
-        if self._kind == "sentence-transformers":
-            return _prompted(self.model, pairs, self.batch_size)
-        return self.model.encode(pairs)
-
-
-def load(
-    name: str,
-    library: str = "instructor",
-    device: str | None = None,
-    dtype: str = "float32",
-    backend: str = "torch",
-    precision: str | None = None,
-) -> Any:
-    """Load a model to evaluate: a hub id or a folder.
-
-    Parameters
-    ----------
-    name : str
-    library : str
-        ``"instructor"``: every T5 checkpoint this package reads; ``"sentence-transformers"``: what that library reads.
-    device, dtype, backend, precision : str
-        As for `INSTRUCTOR`; sentence-transformers takes the first two.
-
-    Raises
-    ------
-    InputError
-        The library is unknown.
-    MissingExtraError
-        It is not installed.
-    """
-    if choose("library", library, LIBRARIES) == "instructor":
-        from instructor_embedding.instructor import INSTRUCTOR
-
-        return INSTRUCTOR(name, device=device, dtype=dtype, backend=backend, precision=precision)
-    if backend != "torch" or precision not in (None, "exact"):
-        raise InputError("--backend and --precision are for --library instructor")
-    peer = need("sentence_transformers", f"loading {name} with sentence-transformers")
-    return peer.SentenceTransformer(name, device=device, model_kwargs={"dtype": dtype})
-
-
-def _is_sentence_transformer(model: Any) -> bool:
-    return any(kind.__module__.startswith("sentence_transformers.") for kind in type(model).__mro__)
-
-
-def _kind(model: Any) -> str:
-    """Return how the model is called; ``""`` for any object with encode(pairs)."""
-    from instructor_embedding.instructor import INSTRUCTOR
-
-    if isinstance(model, INSTRUCTOR):
-        return "instructor"
-    return "sentence-transformers" if _is_sentence_transformer(model) else ""
-
-
-def _prompted(model: Any, pairs: list[Pair], batch_size: int) -> Float32:
-    """Encode with a model that takes one instruction per call, as its prompt."""
-    rows_of: dict[str, list[int]] = {}
-    for row, pair in enumerate(pairs):
-        rows_of.setdefault(pair.instruction, []).append(row)
-    table: Float32 | None = None
-    for instruction, rows in rows_of.items():
-        texts = [pairs[row].text for row in rows]
-        vectors = model.encode(texts, prompt=instruction or None, batch_size=batch_size, show_progress_bar=False)
-        table = np.empty((len(pairs), vectors.shape[1]), np.float32) if table is None else table
-        table[rows] = vectors
-    assert table is not None
-    return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from instructor_embedding.encoders import PairEncoder
 from instructor_embedding.errors import InputError
-from instructor_embedding.evaluation.cached_encoder import CachedEncoder, PairEncoder
-from instructor_embedding.evaluation.mteb import folder_files
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
+from instructor_embedding.evaluation.mteb.folder_files import rows
 from instructor_embedding.evaluation.statistics import interval, spearman
-from instructor_embedding.evaluation.vectors import unit
 from instructor_embedding.instruction import Pair
+from instructor_embedding.vectors import unit
 
 _FORMS = (
     "text and label; or sentence1, sentence2 and score (the higher, the more alike); "
@@ -75,26 +75,17 @@ class Labeled:
 
 
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Return the rows of a jsonl, jsonl.gz, parquet, csv or tsv file.
+    """Return the rows of a file in any format with named columns.
 
     Raises
     ------
     InputError
-        The file is missing or corrupt.
+        The file cannot be read, or a row has no names.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"cannot read {file}: there is no such file")
-    try:
-        if file.suffix in (".csv", ".tsv"):
-            with file.open(encoding="utf-8-sig", newline="") as stream:
-                return list(csv.DictReader(stream, delimiter="," if file.suffix == ".csv" else "\t"))
-        return folder_files.rows(file)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8 text (byte {error.start}); convert it first") from None
+    return list(rows(Path(path)))
 
 
-def labeled(rows: Sequence[Mapping[str, Any]]) -> Labeled:
+def labeled(records: Sequence[Mapping[str, Any]]) -> Labeled:
     """Return the rows of one of the known forms as a `Labeled`.
 
     Raises
@@ -102,22 +93,24 @@ def labeled(rows: Sequence[Mapping[str, Any]]) -> Labeled:
     InputError
         The columns fit no form, or there are too few rows to compare anything.
     """
-    if len(rows) < 8:
+    if len(records) < 8:
         raise InputError(
-            f"there are {len(rows)} labeled rows; at least 8 are needed, and 50 or more to see differences"
+            f"there are {len(records)} labeled rows; at least 8 are needed, and 50 or more to see differences"
         )
-    columns = set(rows[0])
+    columns = set(records[0])
     try:
         if {"text", "label"} <= columns:
-            data = Labeled("nearest_label", [str(r["text"]) for r in rows], [], [str(r["label"]) for r in rows])
+            data = Labeled("nearest_label", [str(r["text"]) for r in records], [], [str(r["label"]) for r in records])
             if len(set(data.target)) < 2:
                 raise InputError(f"all rows have the label {data.target[0]!r}; at least two labels are needed")
             return data
         if {"sentence1", "sentence2", "score"} <= columns:
-            first, second = [str(r["sentence1"]) for r in rows], [str(r["sentence2"]) for r in rows]
-            return Labeled("spearman", first, second, [float(r["score"]) for r in rows])
+            first, second = [str(r["sentence1"]) for r in records], [str(r["sentence2"]) for r in records]
+            return Labeled("spearman", first, second, [float(r["score"]) for r in records])
         if {"query", "document"} <= columns:
-            return Labeled("reciprocal_rank", [str(r["query"]) for r in rows], [str(r["document"]) for r in rows], [])
+            return Labeled(
+                "reciprocal_rank", [str(r["query"]) for r in records], [str(r["document"]) for r in records], []
+            )
     except (KeyError, ValueError) as error:
         raise InputError(f"a row is not like the first: {error}") from None
     raise InputError(f"the columns are {', '.join(sorted(columns))}; allowed: {_FORMS}")
@@ -161,15 +154,15 @@ def compare(
     check(data, candidates, documents)
     others = list(documents) * len(candidates) if len(documents) == 1 else list(documents) or list(candidates)
     encoder = CachedEncoder.of(model)
-    items = [_items(encoder, data, first, second) for first, second in zip(candidates, others, strict=True)]
-    values = [_value(data, rows) for rows in items]
+    contributions = [_items(encoder, data, first, second) for first, second in zip(candidates, others, strict=True)]
+    values = [_value(data, items) for items in contributions]
     best = int(np.argmax(values))
     level = 1 - 0.05 / max(1, len(candidates) - 1)
     trials = []
-    for candidate, rows, value in zip(candidates, items, values, strict=True):
-        low, high = _interval(data, rows, None, 0.95, draws, seed)
-        least, most = (0.0, 0.0) if rows is items[best] else _interval(data, items[best], rows, level, draws, seed)
-        trials.append(Trial(candidate, value, low, high, values[best] - value, least, most, bool(least <= 0)))
+    for number, (candidate, items, value) in enumerate(zip(candidates, contributions, values, strict=True)):
+        low, high = _interval(data, items, None, 0.95, draws, seed)
+        lead = (0.0, 0.0) if number == best else _interval(data, contributions[best], items, level, draws, seed)
+        trials.append(Trial(candidate, value, low, high, values[best] - value, *lead, noise=bool(lead[0] <= 0)))
     return sorted(trials, key=lambda trial: -trial.value)
 
 
@@ -204,23 +197,23 @@ def _items(encoder: CachedEncoder, data: Labeled, first: str, second: str) -> An
     return 1 / (1 + ((cosines > own) & (document[:, None] != document[None])).sum(1))
 
 
-def _value(data: Labeled, rows: Any) -> float:
+def _value(data: Labeled, items: Any) -> float:
     """Return the metric in percent."""
-    return 100 * (spearman(rows, np.array(data.target)) if data.metric == "spearman" else float(np.mean(rows)))
+    return 100 * (spearman(items, np.array(data.target)) if data.metric == "spearman" else float(np.mean(items)))
 
 
-def _interval(data: Labeled, rows: Any, other: Any, level: float, draws: int, seed: int) -> tuple[float, float]:
+def _interval(data: Labeled, items: Any, other: Any, level: float, draws: int, seed: int) -> tuple[float, float]:
     """Return the bootstrap interval of the metric, or of its difference from that of `other`, in percent."""
     if data.metric != "spearman":
-        values = rows if other is None else rows - other
+        values = items if other is None else items - other
         low, high = interval((values,), level=level, draws=draws, seed=seed)
         return 100 * low, 100 * high
     target = np.array(data.target)
     if other is None:
-        low, high = interval((rows, target), spearman, level=level, draws=draws, seed=seed)
+        low, high = interval((items, target), spearman, level=level, draws=draws, seed=seed)
     else:
         low, high = interval(
-            (rows, other, target),
+            (items, other, target),
             lambda a, b, c: spearman(a, c) - spearman(b, c),
             level=level, draws=draws, seed=seed,
         )  # fmt: skip

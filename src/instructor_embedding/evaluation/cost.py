@@ -42,7 +42,7 @@ class Clock:
         return {
             "metrics": {name: round(value, 6) for name, value in metrics.items()},
             "seconds": round(time.perf_counter() - self._start, 1),
-            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "cost": {
                 "texts_encoded": texts,
                 "texts_per_second": round(texts / seconds, 1) if texts and seconds else None,
@@ -71,11 +71,11 @@ def size_of(model: Any) -> dict[str, int]:
     state = getattr(model, "state_dict", None)
     if not callable(state):
         return {}
-    from instructor_embedding.model.quantized import parameters
+    from instructor_embedding.model.lowbit_layers import count_parameters
 
     seen: dict[int, Any] = {tensor.data_ptr(): tensor for tensor in _tensors(state().values())}
     size = sum(tensor.numel() * tensor.element_size() for tensor in seen.values())
-    return {"parameters": parameters(model), "bytes": size}
+    return {"parameters": count_parameters(model), "bytes": size}
 
 
 def _tensors(values: Iterable[Any]) -> Iterable[Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError, nearest
+from instructor_embedding.files.records import read_json
 from instructor_embedding.instruction import Instruction
 
 SIDES = ("text", "query", "document")
@@ -257,15 +258,10 @@ class Instructions:
 
 
 def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         hint = nearest(str(path), SOURCES)
-        raise InputError(f"instructions={str(path)!r} is none of {', '.join(SOURCES)}, nor a file{hint}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not valid json: {error}") from None
+        raise InputError(f"instructions={str(path)!r} is none of {', '.join(SOURCES)}, nor a file{hint}")
+    return read_json(path)
 
 
 def _checked(table: Any, where: str) -> dict[str, dict[str, str]]:

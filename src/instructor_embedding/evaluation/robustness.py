@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from instructor_embedding.encoders import PairEncoder
 from instructor_embedding.errors import choose
-from instructor_embedding.evaluation.cached_encoder import CachedEncoder, PairEncoder
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.evaluation.instructions import SIDES, Fact, Instructions, published
 from instructor_embedding.evaluation.mteb.run import evaluate as evaluate_tasks
 from instructor_embedding.evaluation.score import Results, Score

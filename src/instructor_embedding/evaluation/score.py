@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.evaluation.appended import append, mend
+from instructor_embedding.files.records import read_records
 
 # parts of `config` that state how a run went and not what it was
-CIRCUMSTANCES = ("metrics", "seconds", "date", "cost", "size")
+CIRCUMSTANCES = ("metrics", "repeats", "seconds", "date", "cost", "size", "instructions_from")
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,11 @@ class Score:
         Number of judged items: pairs, queries, texts.
     config : dict
         ``benchmark``, ``category``, ``model`` (name, fingerprint, how it was loaded), ``instructions`` (side to
-        string), ``sources`` (side to where the instruction is from), ``data``, ``settings``, ``versions``; and, as circumstances
-        that do not make it another score, ``metrics`` (further figures of the same run), ``seconds``, ``date``,
-        ``cost`` (texts encoded, texts per second, peak memory) and ``size`` (parameters and bytes of the model).
+        string), ``sources`` (side to where the instruction is from), ``data``, ``settings``, ``versions``; and, as
+        circumstances that do not make it another score, ``metrics`` (further figures of the same run), ``repeats``
+        (values of the repetitions that the figure is the mean of), ``seconds``, ``date``, ``cost`` (texts encoded,
+        texts per second, peak memory), ``size`` (parameters and bytes of the model) and ``instructions_from`` (the
+        table that a report groups by).
 
     Examples
     --------
@@ -110,7 +114,7 @@ class Results:
         self._path = Path(path) if path is not None else None
         known: list[Score] = []
         if self._path is not None and self._path.exists():
-            _drop_truncated_line(self._path)
+            mend(self._path)
             known = read(self._path)
         self._known = {score.key: score for score in known}
 
@@ -127,30 +131,8 @@ class Results:
             The file cannot be written.
         """
         self._known[score.key] = score
-        if self._path is None:
-            return
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(score), ensure_ascii=False, default=str) + "\n")
-        except OSError as error:
-            raise InputError(f"cannot write scores to {self._path}: {error.strerror}") from None
-
-
-def _drop_truncated_line(path: Path) -> None:
-    """Remove a last line without an end, which a process that was killed leaves."""
-    if not path.is_file():
-        return
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    if end < len(data):
-        try:
-            json.loads(data[end:])
-        except ValueError:
-            os.truncate(path, end)
-        else:
-            with path.open("ab") as file:
-                file.write(b"\n")
+        if self._path is not None:
+            append(self._path, asdict(score))
 
 
 def read(path: str | os.PathLike[str]) -> list[Score]:
@@ -162,17 +144,11 @@ def read(path: str | os.PathLike[str]) -> list[Score]:
         The file is missing, or a line is not a score; the message has the line's number.
     """
     scores: dict[tuple[str, str], Score] = {}
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for (_, number), record in read_records(path, format="jsonl"):
         try:
-            score = Score(**json.loads(line))
+            score = Score(**record)
             scores[score.key, score.metric] = score
-        except (json.JSONDecodeError, TypeError, AttributeError):
+        except (TypeError, AttributeError):
             raise InputError(
                 f"{path}, line {number} is not a score; a file of scores is what 'instructor-embed evaluate' writes"
             ) from None

@@ -41,9 +41,9 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
     Raises
     ------
     InputError
-        The path cannot be written: the folder is missing, it is a folder, permissions are lacking.
+        Nothing can be written there: the folder is missing, the path is a folder, permissions are lacking.
     OutputError
-        Writing fails: the disk is full, ...
+        Writing failed: the disk is full, or the device rejects it.
     """
     name = os.fspath(path)
     through = _written_through(name)
@@ -73,7 +73,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
 def check_target(path: str | os.PathLike[str]) -> None:
     """Raise InputError if a file cannot be written there; call it before long work.
 
-    Nothing is created. What only writing tells, such as a full disk, is not seen.
+    A temporary file is created in the folder and removed. What only writing tells, such as a full disk, is not seen.
     """
     name = os.fspath(path)
     if name == "-":
@@ -93,8 +93,8 @@ def check_target(path: str | os.PathLike[str]) -> None:
     folder = Path(os.path.realpath(name)).parent
     if not folder.is_dir():
         raise InputError(f"cannot write {name}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write {name}: {_why(folder)}")
+    if why := _why(folder):
+        raise InputError(f"cannot write {name}: {why}")
 
 
 def is_seekable(path: str | os.PathLike[str]) -> bool:
@@ -117,7 +117,7 @@ class _Output(io.FileIO):
         Raises
         ------
         OutputError
-            The disk is full, or the device refuses; a reader that has gone stays a ``BrokenPipeError``.
+            The disk is full, or the device rejects it; a reader that has gone stays a ``BrokenPipeError``.
         """
         try:
             return super().write(data)
@@ -213,7 +213,7 @@ def _synchronized_folder(folder: str) -> None:
 
 @contextmanager
 def _stops_raise() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise SystemExit, so that cleaning up runs; handlers of others stay unchanged."""
+    """Let SIGTERM and SIGHUP raise SystemExit, so that cleaning up runs; handlers of others remain in use."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -232,12 +232,12 @@ def _stop(number: int, frame: Any) -> None:
     raise SystemExit(128 + number)
 
 
-def _why(folder: Path) -> str:
-    """Return why nothing can be created in a folder."""
+def _why(folder: Path) -> str | None:
+    """Return why nothing can be created in a folder, or None: permissions do not tell for root or in /proc."""
     try:
         draft = folder / f".{secrets.token_hex(8)}.tmp"
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         draft.unlink()
     except OSError as error:
         return str(error.strerror)
-    return "the folder is not writable"
+    return None

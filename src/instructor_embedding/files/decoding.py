@@ -1,4 +1,4 @@
-"""Text in: one decoding for every input, and lines with their line numbers.
+"""Text in: one decoding for every input, and numbered lines.
 
 Readers see UTF-8 bytes without a byte order mark, whatever the file's encoding; see `as_utf8`.
 """

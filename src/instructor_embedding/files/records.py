@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO, NamedTuple, TextIO, cast
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.extras import need
 from instructor_embedding.files import parquet_rows
-from instructor_embedding.files.atomic import replacing
+from instructor_embedding.files.atomic import check_target, replacing
 from instructor_embedding.files.decoding import as_utf8, decoded_line, text_lines
 from instructor_embedding.files.json_values import RecordError, list_items, parse_file, parse_line
 from instructor_embedding.files.opening import LONGEST, opened, why_unreadable
@@ -29,6 +29,7 @@ __all__ = [
     "Position",
     "RecordError",
     "Reject",
+    "check_output",
     "format_of",
     "lines",
     "opened",
@@ -40,7 +41,7 @@ __all__ = [
 ]
 FORMATS = ("txt", "csv", "tsv", "json", "jsonl", "parquet")
 WRITTEN = ("json", "jsonl", "parquet")
-_EXTENSIONS = {"ndjson": "jsonl", "md": "txt", "text": "txt", "tab": "tsv", "pq": "parquet"}
+_ENDINGS = {"ndjson": "jsonl", "md": "txt", "text": "txt", "tab": "tsv", "pq": "parquet"}
 
 Position = tuple[str, int]  # ("line", 3): what is counted, and which, from 1
 
@@ -60,20 +61,20 @@ def format_of(path: str, format: str | None = None, known: Iterable[str] = FORMA
     Raises
     ------
     InputError
-        The format is unknown, or the extension names none.
+        The format is unknown, or the ending tells none.
     """
     allowed = tuple(known)
     if format is not None:
-        return choose("format", _EXTENSIONS.get(format, format), allowed)
+        return choose("format", _ENDINGS.get(format, format), allowed)
     name = PurePath(path).name.lower()
     while name.endswith((".gz", ".zst")):
         name = name.rpartition(".")[0]
-    extension = name.rpartition(".")[2] if "." in name.lstrip(".") else ""
-    kind = _EXTENSIONS.get(extension, extension) or default
+    ending = name.rpartition(".")[2] if "." in name.lstrip(".") else ""
+    kind = _ENDINGS.get(ending, ending) or default
     if kind == "json" and kind not in allowed:
         kind = "jsonl"
     if kind not in allowed:
-        raise InputError(f"{path}: the extension .{extension} names no format; name one of {', '.join(allowed)}")
+        raise InputError(f"{path}: the extension .{ending} is not a format; name one of {', '.join(allowed)}")
     return kind
 
 
@@ -98,7 +99,7 @@ def read_records(
         Takes lines that are invalid JSON as a `Reject`; without it they are errors. What cannot be skipped, such as a
         truncated file, is always an error.
     format : str, optional
-        One of `FORMATS`; default: the extension's, and without one `default`. ``"json"`` is a list of records or,
+        One of `FORMATS`; default: that of the extension, and without one `default`. ``"json"`` is a list of records or,
         where the first character does not open a list, one record per line.
     encoding : str, optional
         Default: the one that a byte order mark tells, or else UTF-8.
@@ -243,12 +244,12 @@ def write_records(
     schema : function returning a pyarrow schema
         Of parquet; default: that of the first records.
     format : str, optional
-        ``"json"``, ``"jsonl"`` or ``"parquet"``; default: the extension's.
+        ``"json"``, ``"jsonl"`` or ``"parquet"``; default: the ending's.
 
     Raises
     ------
     InputError
-        The extension is unknown, the folder is missing or the file cannot be written.
+        The ending is unknown, the folder is missing or the file cannot be written.
     """
     name = os.fspath(path)
     kind = _written_format(name, format)
@@ -257,6 +258,13 @@ def write_records(
             return parquet_rows.write_rows(file, records, schema)
         with _text_file(file, name) as text:
             return _write_list(text, records) if kind == "json" else _write_lines(text, records)
+
+
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if `write_records` cannot write there; call it before long work, as `atomic.check_target`."""
+    name = os.fspath(path)
+    check_target(name)
+    _written_format(name, None)
 
 
 def _written_format(name: str, format: str | None) -> str:
@@ -268,7 +276,7 @@ def _written_format(name: str, format: str | None) -> str:
         if format is not None:
             raise
         raise InputError(
-            f"{name}: the extension names no format; allowed: .json, .jsonl, either with .gz or .zst, .parquet"
+            f"{name}: the extension is not a format; allowed: .json, .jsonl, either with .gz or .zst, .parquet"
         ) from None
     return kind
 

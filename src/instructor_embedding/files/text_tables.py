@@ -17,7 +17,7 @@ _DELIMITERS = (";", "\t", "|", ",")
 _SPELLED = {"\\t": "\t", "tab": "\t"}
 
 
-def delimiter_of(requested: str | None, kind: str) -> str:
+def delimiter_of(delimiter: str | None, kind: str) -> str:
     """Return the delimiter of a table: the one given, or the format's own.
 
     Raises
@@ -25,12 +25,12 @@ def delimiter_of(requested: str | None, kind: str) -> str:
     InputError
         It is not one character.
     """
-    if requested is None:
+    if delimiter is None:
         return "\t" if kind == "tsv" else ","
-    delimiter = _SPELLED.get(requested, requested)
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise InputError(f"delimiter={requested!r} must be one character, such as ';', '|' or '\\t', and not a quote")
-    return delimiter
+    character = _SPELLED.get(delimiter, delimiter)
+    if len(character) != 1 or character in '"\r\n':
+        raise InputError(f"delimiter={delimiter!r} must be one character, such as ';', '|' or '\\t', and not a quote")
+    return character
 
 
 def table_rows(
@@ -47,8 +47,8 @@ def table_rows(
     name : str
         The file, for errors.
     kind : str
-        ``"csv"``: cells may be enclosed in double quotes, a quote inside them is doubled, and line ends inside them
-        belong to the text. ``"tsv"``: a quote is a character like others.
+        ``"csv"``: cells may be in double quotes, a quote inside them is doubled, and line ends inside them belong
+        to the text. ``"tsv"``: a quote is a character like others.
     delimiter : str
 
     Raises
@@ -86,7 +86,7 @@ def _miscounted(cells: Sequence[str], columns: Sequence[str], kind: str, delimit
     if hint := other_delimiter(columns, delimiter):
         return wrong + hint
     if kind == "csv":
-        return f"{wrong}; a text that holds {delimiter!r} or a line end must be enclosed in double quotes"
+        return f"{wrong}; a text that holds {delimiter!r} or a line end must be in double quotes"
     if any(cell.startswith('"') for cell in cells):
         return f"{wrong}; tsv has no quoting: if this file has, read it as csv: --input-format csv --delimiter '\\t'"
     return f"{wrong}; a text in tsv holds no tab and no line end"
@@ -112,7 +112,7 @@ def _quoted(lines: Iterator[tuple[int, str]], name: str, delimiter: str) -> Iter
 
 
 def _cells(text: str, line: str, number: int, lines: Iterator[tuple[int, str]], name: str, delimiter: str) -> list[str]:
-    """Return the cells of a row that begins with `line`, and continues in `lines` where a quoted cell has line ends."""
+    """Return the cells of a row that begins with `line` and continues in `lines` inside quoted cells."""
     cells: list[str] = []
     at, now = 0, number
     while True:

@@ -1,7 +1,7 @@
-"""Batches of one task each: record numbers, for one process or many.
+"""Batches of record indices, of one task each, for one process or many.
 
-In-batch negatives of another task are told apart by the task alone, which teaches nothing, so a batch never mixes
-tasks (paper, section 2.3).
+In-batch negatives of another task differ from the positives by their task alone, which teaches nothing, so a batch
+never mixes tasks (paper, section 2.3).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _CHUNK = 2**20
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """The batches of one epoch on one rank; ``for numbers in batches`` gives an int array of shape (size,) each.
+    """The batches of one epoch on one rank; ``for numbers in batches`` yields int arrays of shape (size,).
 
     Attributes
     ----------
     size : int
-        Records in each batch of this rank.
+        Records per batch on this rank.
     dropped : dict of int to int
-        Records of each task that are in no batch; empty where none were dropped.
+        Records of each task that are in no batch; empty where all are used.
     """
 
     size: int
@@ -45,7 +45,7 @@ class Batches:
         return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, index: int) -> Numbers:
-        """Return the record numbers of one batch, int64 of shape (size,)."""
+        """Return the record indices of one batch, int64 of shape (size,)."""
         start = int(self._starts[index])
         if self._order is None:
             return np.arange(start, start + self.size)
@@ -57,26 +57,26 @@ def homogeneous(
 ) -> Batches:
     """Return shuffled batches of one task each: records are shuffled within tasks, then batches among each other.
 
-    Use it to train. At each step all ranks hold parts of one batch of ``size * world`` records of one task, so vectors
-    may be gathered across ranks as negatives. Each record is in one batch at most; of each task fewer than
-    ``size * world`` are left over, and `Batches.dropped` counts them.
+    Use it to train. At each step the ranks share one batch of ``size * world`` records of one task, so vectors may be
+    gathered across ranks as negatives. Each record is in at most one batch; of each task fewer than ``size * world``
+    are left over, and `Batches.dropped` counts them.
 
     Parameters
     ----------
     tasks : int array of shape (n,)
-        The task of each record, such as ``TripleFile.tasks``. Memory does not grow with n: what has n elements is kept
+        The task of each record, such as ``TripleFile.tasks``. Memory does not grow with n: arrays of n elements are
         in a scratch file.
     size : int
         Records per batch and rank.
     seed, epoch : int
-        The same two give the same batches on every rank.
+        The same values give the same batches on every rank.
     rank, world : int
-        This process and how many there are.
+        Index of this process and number of processes.
 
     Raises
     ------
     InputError
-        A number is out of range.
+        An argument is out of range.
 
     Examples
     --------
@@ -84,20 +84,21 @@ def homogeneous(
     >>> sorted(sorted(batch.tolist()) for batch in batches)[0], len(batches), batches.dropped
     ([0, 3], 3, {0: 1})
     """
-    numbers, whole = _checked(tasks, size, rank, world)
+    numbers, total = _checked(tasks, size, rank, world)
     counts = _counts(numbers)
     first = {task: int(start) for task, start in zip(counts, np.cumsum([0, *counts.values()]), strict=False)}
     order = _grouped(numbers, first)
     generator = np.random.default_rng([seed, epoch])
     starts = []
     for task, count in counts.items():
+        # a copy: shuffling the memory map itself would touch its pages in random order
         block = np.array(order[first[task] : first[task] + count])
         generator.shuffle(block)
         order[first[task] : first[task] + count] = block
-        starts.append(first[task] + whole * np.arange(count // whole))
+        starts.append(first[task] + total * np.arange(count // total))
     joined = np.concatenate(starts) if starts else np.empty(0, np.int64)
     generator.shuffle(joined)
-    dropped = {task: count % whole for task, count in counts.items() if count % whole}
+    dropped = {task: count % total for task, count in counts.items() if count % total}
     return Batches(size, dropped, joined + rank * size, order)
 
 
@@ -107,8 +108,8 @@ def original_windows(
     """Return the batches that the original's ``train.py`` forms, in its order.
 
     Use it to repeat a training of the original; it drops more than `homogeneous` and never shuffles records. The file
-    is cut into windows of ``size * world`` records in order; a window that holds two tasks or is short is dropped; the
-    windows are shuffled once with ``random.seed(seed)``, and every epoch has the same order.
+    is split into windows of ``size * world`` records in order; windows of two tasks and the short last one are dropped;
+    the windows are shuffled once with ``random.seed(seed)``, and every epoch has the same order.
 
     Parameters
     ----------
@@ -118,74 +119,74 @@ def original_windows(
     seed : int
         ``--seed``.
     max_examples : int, optional
-        ``--max_examples``: keep the first ``max_examples // (size * world)`` windows after the shuffle.
+        ``--max_examples``: use the first ``max_examples // (size * world)`` windows after the shuffle.
     rank, world : int
-        `world` is the original's number of GPUs; each rank takes its part of every window.
+        `world` is the original's number of GPUs; each rank takes its share of every window.
 
     Raises
     ------
     InputError
-        A number is out of range.
+        An argument is out of range.
     """
-    numbers, whole = _checked(tasks, size, rank, world)
-    if max_examples is not None and max_examples < whole:
-        raise InputError(f"max_examples={max_examples} is less than one batch of {whole} records")
-    count = len(numbers) // whole
-    step = max(1, _CHUNK // whole)
-    kept: list[int] = []
-    dropped: Counter[int] = Counter(np.asarray(numbers[count * whole :]).tolist())
+    numbers, total = _checked(tasks, size, rank, world)
+    if max_examples is not None and max_examples < total:
+        raise InputError(f"max_examples={max_examples} is less than one batch of {total} records")
+    count = len(numbers) // total
+    step = max(1, _CHUNK // total)
+    starts: list[int] = []
+    dropped: Counter[int] = Counter(np.asarray(numbers[count * total :]).tolist())
     for first in range(0, count, step):
-        block = np.asarray(numbers[first * whole : min(first + step, count) * whole]).reshape(-1, whole)
+        block = np.asarray(numbers[first * total : min(first + step, count) * total]).reshape(-1, total)
         mixed = (block != block[:, :1]).any(axis=1)
-        kept += ((first + np.flatnonzero(~mixed)) * whole).tolist()
+        starts += ((first + np.flatnonzero(~mixed)) * total).tolist()
         dropped.update(block[mixed].ravel().tolist())
-    random.Random(seed).shuffle(kept)
+    random.Random(seed).shuffle(starts)
     if max_examples is not None:
-        dropped.update({int(numbers[start]): 0 for start in kept[max_examples // whole :]})
-        for start in kept[max_examples // whole :]:
-            dropped[int(numbers[start])] += whole
-        kept = kept[: max_examples // whole]
-    return Batches(size, dict(dropped), np.array(kept, np.int64) + rank * size, None)
+        used, unused = starts[: max_examples // total], starts[max_examples // total :]
+        for start in unused:
+            dropped[int(numbers[start])] += total
+        starts = used
+    return Batches(size, dict(dropped), np.array(starts, np.int64) + rank * size, None)
 
 
 def _checked(tasks: ArrayLike, size: int, rank: int, world: int) -> tuple[Numbers, int]:
     # asanyarray keeps a memory map a memory map
     numbers = np.asanyarray(tasks)
     if numbers.ndim != 1 or not (np.issubdtype(numbers.dtype, np.integer) or len(numbers) == 0):
-        raise InputError(f"tasks must be whole numbers of shape (n,), got {numbers.dtype} of shape {numbers.shape}")
+        raise InputError(f"tasks must be integers of shape (n,), got {numbers.dtype} of shape {numbers.shape}")
     for name, value in (("size", size), ("world", world)):
         if not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
+            raise InputError(f"{name} must be an integer of at least 1, got {value!r}")
     if not isinstance(rank, int) or not 0 <= rank < world:
         raise InputError(f"rank must be from 0 to world - 1 = {world - 1}, got {rank!r}")
     return numbers, size * world
 
 
 def _counts(tasks: Numbers) -> dict[int, int]:
-    """Count the records of each task; tasks in rising order."""
+    """Count the records of each task; tasks in ascending order."""
     counts: Counter[int] = Counter()
     for first in range(0, len(tasks), _CHUNK):
-        found, times = np.unique(tasks[first : first + _CHUNK], return_counts=True)
-        counts.update(dict(zip(found.tolist(), times.tolist(), strict=True)))
+        values, times = np.unique(tasks[first : first + _CHUNK], return_counts=True)
+        counts.update(dict(zip(values.tolist(), times.tolist(), strict=True)))
     return dict(sorted(counts.items()))
 
 
 def _grouped(tasks: Numbers, first: dict[int, int]) -> Numbers:
-    """Return the record numbers grouped by task, those of a task in order; `first` is where each group begins."""
+    """Return the record indices grouped by task, in order within a task; `first` is the start of each group."""
     order = _scratch(len(tasks))
     cursor = dict(first)
     for base in range(0, len(tasks), _CHUNK):
-        part = np.asarray(tasks[base : base + _CHUNK])
-        places = np.argsort(part, kind="stable")
-        found, starts = np.unique(part[places], return_index=True)
-        for task, group in zip(found.tolist(), np.split(places, starts[1:]), strict=True):
+        chunk = np.asarray(tasks[base : base + _CHUNK])
+        positions = np.argsort(chunk, kind="stable")
+        values, starts = np.unique(chunk[positions], return_index=True)
+        for task, group in zip(values.tolist(), np.split(positions, starts[1:]), strict=True):
             order[cursor[task] : cursor[task] + len(group)] = base + group
             cursor[task] += len(group)
     return order
 
 
 def _scratch(count: int) -> Numbers:
-    """Return an array of `count` record numbers: in memory if short, else in a file that goes with it."""
+    """Return an array of `count` record indices: in memory if short, else in a temporary file."""
     if count <= _CHUNK:
         return np.empty(count, np.int64)
     return np.memmap(tempfile.TemporaryFile(), np.int64, shape=(count,))

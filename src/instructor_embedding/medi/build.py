@@ -1,8 +1,7 @@
-"""From sources to one file of triples, and a manifest that says what went in.
+"""From sources to one file of triples, and a manifest of what went into it.
 
-Sources go through one after the other, and only one is held in memory. The triples of each are kept beside the output
-until it is complete, so that a build that was stopped goes on where it was. The same sources, encoder and rules give
-the same bytes.
+Sources are processed in order, one in memory at a time. The triples of each are stored beside the output until it is
+complete, so that a build that was stopped resumes. The same sources, encoder and rules give the same bytes.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.files.records import Reject, read_records, write_records
+from instructor_embedding.files.records import Reject, check_output, read_records, write_records
 from instructor_embedding.medi import encoders
+from instructor_embedding.medi.compose import Rules, tasks_of
 from instructor_embedding.medi.config import Config
 from instructor_embedding.medi.contamination import Texts
-from instructor_embedding.medi.encoders import Encoder
-from instructor_embedding.medi.part import Rules, parts
+from instructor_embedding.medi.encoders import Miner
 from instructor_embedding.medi.source import Source, digest
 from instructor_embedding.medi.triple import Triple, read, record_of, write
 from instructor_embedding.version import __version__
 
-_FORM = 1  # raise it where the same sources and rules give other triples than before
+_FORM = 2  # increased where the same sources and rules give other triples than before
 
 
 @dataclass
@@ -42,11 +41,12 @@ class Manifest:
     triples : int
     tasks : list of dict
         One for each task number: name, kind, licence, triples, file; relations read, and those left out as evaluation
-        text (by set) or for want of a negative.
+        text (by set) or because there is no negative.
     sources : list of dict
-        The files that were read: path in their folder, sha256, bytes, licence, encoder.
+        The files that were read: path in their folder, sha256, bytes, licence, encoder, and what was assumed because
+        the catalog does not state it.
     rejected : int
-        Broken records.
+        Invalid records.
     evaluation : dict of str to int
         Relations left out as evaluation text, by set.
     against : str
@@ -71,8 +71,8 @@ class Manifest:
     tasks: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Step(NamedTuple):
-    """How far a build is: one source is done.
+class Progress(NamedTuple):
+    """One source of a build is complete.
 
     Attributes
     ----------
@@ -80,78 +80,77 @@ class Step(NamedTuple):
     triples, tasks : int
         Of this source.
     seconds : float
-    kept : bool
-        It was done before, by a build that was stopped.
+    resumed : bool
+        It was completed by an earlier build that was stopped.
     done, total : int
         Sources.
+    assumed : str
+        See `source.Source`.
     """
 
     name: str
     triples: int
     tasks: int
     seconds: float
-    kept: bool
+    resumed: bool
     done: int
     total: int
+    assumed: str
 
 
 class _Job(NamedTuple):
-    """One source and all that its triples depend on."""
+    """A source with all that its triples depend on; `key` is a hash of that, `facts` are those of the manifest."""
 
     source: Source
-    encoder: Encoder
+    encoder: Miner
     rules: Rules
-    facts: dict[str, Any]  # for the manifest
+    facts: dict[str, Any]
     key: str
 
 
 def build(
     config: Config,
     *,
-    encoder: Encoder | None = None,
+    encoder: Any = None,
     reject: Callable[[Reject], None] | None = None,
-    told: Callable[[Step], None] = lambda step: None,
+    progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Manifest:
     """Write the triples of all sources, and ``<output>.manifest.json``.
 
     Parameters
     ----------
     config : Config
-    encoder : object with ``encode``, optional
-        Mines, in the place of ``config.encoder``; sources that name their own keep it.
+    encoder : object with ``encode(pairs)``, optional
+        Mines instead of ``config.encoder``, except for sources with an encoder of their own.
     reject : callable, optional
-        Takes broken records; without it they are errors.
-    told : callable
-        Called when a source is done.
+        Receives invalid records; without it they are errors.
+    progress : callable
+        Called after each source.
 
     Raises
     ------
     InputError
-        A source is broken, unknown or missing, or no triple came out.
+        A source is invalid, unknown or missing, or there is no triple.
     CheckpointError
         An encoder cannot be loaded.
     """
+    check_output(config.output)
     against = Texts.of(config.against) if config.against else None
     manifest = Manifest(seed=config.seed, wordings=config.wordings, pool=config.pool)
     manifest.against = against.digest if against else ""
     jobs = _jobs(config, encoder, manifest.against, reject is not None)
     with ExitStack() as stack:
-        if str(config.output) == "-":
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="medi-")))
-        else:
-            folder = config.output.with_name(config.output.name + ".parts")
-            if not config.output.parent.is_dir():
-                raise InputError(f"cannot write {config.output}: there is no folder {config.output.parent}")
-            folder.mkdir(exist_ok=True)
+        folder = _workspace(config.output, stack)
         for number, job in enumerate(jobs, 1):
-            start, kept = time.perf_counter(), (folder / f"{job.key}.json").is_file()
-            if not kept:
+            start, resumed = time.perf_counter(), (folder / f"{job.key}.json").is_file()
+            if not resumed:
                 _mine(job, folder, against, reject is not None)
             tasks = _add(manifest, job, folder, reject)
-            told(Step(job.source.name, sum(task["triples"] for task in tasks), len(tasks),
-                      time.perf_counter() - start, kept, number, len(jobs)))  # fmt: skip
+            triples, seconds = sum(task["triples"] for task in tasks), time.perf_counter() - start
+            source = job.source
+            progress(Progress(source.name, triples, len(tasks), seconds, resumed, number, len(jobs), source.assumed))
         if not manifest.triples:
-            raise InputError("no triple came out; the sources are empty, skipped or without negatives")
+            raise InputError("there is no triple; the sources are empty, skipped or without negatives")
         write(config.output, _numbered(jobs, folder))
         if str(config.output) != "-":
             manifest.sha256 = digest(config.output)
@@ -161,39 +160,52 @@ def build(
     return manifest
 
 
-def _jobs(config: Config, encoder: Encoder | None, against: str, rejecting: bool) -> list[_Job]:
-    """List what is to be done, and check all files and encoders before the work begins."""
-    loaded: dict[str, tuple[Encoder, str]] = {}
+def _workspace(output: Path, stack: ExitStack) -> Path:
+    """Return the folder of the sources' triples: beside the output, or temporary where the output is stdout."""
+    if str(output) == "-":
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="medi-")))
+    if not output.parent.is_dir():
+        raise InputError(f"cannot write {output}: there is no folder {output.parent}")
+    folder = output.with_name(output.name + ".parts")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _jobs(config: Config, encoder: Any, against: str, rejecting: bool) -> list[_Job]:
+    """List the work, and check all files and encoders before it begins."""
+    loaded: dict[str, tuple[Miner, str]] = {}
     if encoder is not None:
-        loaded[""] = (encoder, encoders.identity(encoder))
+        miner = encoders.of(encoder)
+        loaded[""] = (miner, encoders.identity(miner))
     jobs: list[_Job] = []
-    taken: set[tuple[Path, str]] = set()
+    seen: set[tuple[Path, str]] = set()
     for selection in config.sources:
         name = selection.encoder or ("" if encoder is not None else config.encoder)
         if name not in loaded:
-            model = encoders.named(name)
+            model = encoders.load(name)
             loaded[name] = (model, encoders.identity(model))
-        chosen, identity = loaded[name]
-        rules = Rules(config.seed, selection.limit, config.pool, config.wordings, selection.skip)
+        miner, identity = loaded[name]
+        rules = Rules(config.seed, selection.limit, config.pool, config.wordings, selection.skip, selection.licences)
         for source in selection.sources():
-            if (source.path.resolve(), source.name) in taken:
-                raise InputError(f"{source.path} is chosen twice; use only and skip to choose it once")
-            taken.add((source.path.resolve(), source.name))
+            if (source.path.resolve(), source.name) in seen:
+                raise InputError(f"{source.path} is selected twice; use only and skip to select it once")
+            seen.add((source.path.resolve(), source.name))
             facts = {
-                "file": source.path.relative_to(selection.folder).as_posix(),
+                "file": source.path.relative_to(selection.home).as_posix(),
                 "sha256": source.checked(),
                 "bytes": source.path.stat().st_size,
                 "licence": source.licence,
                 "encoder": identity,
+                "assumed": source.assumed,
             }
-            depends = (_FORM, __version__, facts, source.name, source.facts, rules, against, rejecting)
+            depends = (_FORM, __version__, facts, source.name, source.format, source.facts, rules, against, rejecting)
             key = sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:24]
-            jobs.append(_Job(source, chosen, rules, facts, key))
+            jobs.append(_Job(source, miner, rules, facts, key))
     return jobs
 
 
 def _mine(job: _Job, folder: Path, against: Texts | None, rejecting: bool) -> None:
-    """Write the triples of a source, its rejects and, last, what the manifest says of its tasks."""
+    """Write the triples of a source, its rejects and, last, what the manifest states about its tasks."""
     tasks: list[dict[str, Any]] = []
     evaluation: Counter[str] = Counter()
     with open(folder / f"{job.key}.rejects.jsonl", "w", encoding="utf-8") as file:
@@ -201,30 +213,31 @@ def _mine(job: _Job, folder: Path, against: Texts | None, rejecting: bool) -> No
         def sink(reject: Reject) -> None:
             file.write(json.dumps(reject, ensure_ascii=False) + "\n")
 
-        def triples() -> Iterator[dict[str, Any]]:
-            for part in parts(job.source, job.encoder, job.rules, against, sink if rejecting else None):
+        def records() -> Iterator[dict[str, Any]]:
+            for task in tasks_of(job.source, job.encoder, job.rules, against, sink if rejecting else None):
                 count = 0
-                for triple in part.triples:
+                for triple in task.triples:
                     count += 1
                     yield record_of(triple._replace(task=len(tasks)))
-                evaluation.update(part.tally.evaluation)
+                evaluation.update(task.evaluation)
                 if count:
-                    left_out = {"evaluation": dict(part.tally.evaluation), "no negative": part.tally.without_negative}
-                    facts = {"name": part.name, "kind": part.facts.kind, "licence": part.licence, "triples": count}
-                    tasks.append(facts | {"relations": part.tally.relations, "left out": left_out})
+                    left_out = {"evaluation": dict(task.evaluation), "no negative": task.without_negative}
+                    facts = {"name": task.name, "kind": task.facts.kind, "licence": task.licence, "triples": count}
+                    tasks.append(facts | {"relations": task.relations, "left out": left_out})
 
-        write_records(folder / f"{job.key}.jsonl", triples())
-    done = folder / f"{job.key}.json"
-    done.with_suffix(".new").write_text(json.dumps({"tasks": tasks, "evaluation": evaluation}), encoding="utf-8")
-    done.with_suffix(".new").replace(done)
+        write_records(folder / f"{job.key}.jsonl", records())
+    # renamed last: a source is complete exactly when this file exists
+    complete = folder / f"{job.key}.json"
+    complete.with_suffix(".new").write_text(json.dumps({"tasks": tasks, "evaluation": evaluation}), encoding="utf-8")
+    complete.with_suffix(".new").replace(complete)
 
 
 def _add(manifest: Manifest, job: _Job, folder: Path, reject: Callable[[Reject], None] | None) -> list[dict[str, Any]]:
-    """Add a source that is done to the manifest, hand on its rejects, and return its tasks."""
-    done = json.loads((folder / f"{job.key}.json").read_text(encoding="utf-8"))
-    tasks: list[dict[str, Any]] = done["tasks"]
+    """Add a complete source to the manifest, pass its rejects on, and return its tasks."""
+    facts = json.loads((folder / f"{job.key}.json").read_text(encoding="utf-8"))
+    tasks: list[dict[str, Any]] = facts["tasks"]
     manifest.sources.append(job.facts)
-    manifest.evaluation = dict(sorted((Counter(manifest.evaluation) + Counter(done["evaluation"])).items()))
+    manifest.evaluation = dict(sorted((Counter(manifest.evaluation) + Counter(facts["evaluation"])).items()))
     for task in tasks:
         manifest.tasks.append({"task": len(manifest.tasks), **task, "file": job.facts["file"]})
         manifest.triples += task["triples"]
@@ -236,7 +249,7 @@ def _add(manifest: Manifest, job: _Job, folder: Path, reject: Callable[[Reject],
 
 
 def _numbered(jobs: list[_Job], folder: Path) -> Iterator[Triple]:
-    """Yield the triples of all sources, tasks numbered through."""
+    """Yield the triples of all sources with consecutive task ids."""
     first = 0
     for job in jobs:
         last = first - 1

@@ -1,4 +1,4 @@
-"""What is wrong with a file of triples."""
+"""Problems of a file of triples."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ _SHOWN = 100
 
 @dataclass
 class Findings:
-    """What `check` found.
+    """Result of `check`.
 
     Attributes
     ----------
     triples : int
     tasks : Counter
         Triples of each task.
-    broken : int
-        Records that are no triples.
+    invalid : int
+        Records that are not triples.
     evaluation : Counter
-        Triples that hold an evaluation text or a run of its words, by evaluation set.
+        Triples that contain an evaluation text or a run of its words, by evaluation set.
     contaminated : list of str
-        Places of such triples, the first hundred.
-    useless : int
-        Triples whose negative is the positive or the query, or whose positive is the query: they teach nothing or the
+        The first hundred such triples, by their number in the file.
+    degenerate : int
+        Triples whose negative is the positive or the query, or whose positive is the query: they teach nothing, or the
         wrong thing.
-    outside : int
+    outside_template : int
         Instructions that neither start with "Represent " nor are empty: the original's training refuses them.
     """
 
     triples: int = 0
     tasks: Counter[str] = field(default_factory=Counter)
-    broken: int = 0
+    invalid: int = 0
     evaluation: Counter[str] = field(default_factory=Counter)
     contaminated: list[str] = field(default_factory=list)
-    useless: int = 0
-    outside: int = 0
+    degenerate: int = 0
+    outside_template: int = 0
 
     @property
     def clean(self) -> bool:
-        """Whether there is nothing to complain about."""
-        return not (self.broken or self.evaluation or self.useless or self.outside)
+        """Whether there is no problem."""
+        return not (self.invalid or self.evaluation or self.degenerate or self.outside_template)
 
 
 def check(
@@ -58,54 +58,56 @@ def check(
     reject: Callable[[Reject], None] | None = None,
     watched: Callable[[Iterable[Triple]], Iterable[Triple]] = lambda triples: triples,
 ) -> Findings:
-    """Read a whole file, in bounded memory.
+    """Check a file, in bounded memory.
 
     Parameters
     ----------
     path : path
         See `triple.read`.
     against : Texts, optional
-        Evaluation texts that must not be there.
+        Evaluation texts that must not be in it.
     reject : callable, optional
-        Takes each record that is no triple.
+        Receives each record that is not a triple.
     watched : callable, optional
-        Wraps the triples as they are read: a progress bar.
+        Wraps the stream of triples, as a progress bar does.
 
     Raises
     ------
     InputError
-        The file is missing or cannot be read on.
+        The file is missing, corrupt or truncated.
     """
-    found = Findings()
+    findings = Findings()
 
-    def broken(record: Reject) -> None:
-        found.broken += 1
+    def count(record: Reject) -> None:
+        findings.invalid += 1
         if reject is not None:
             reject(record)
 
-    pending = iter(watched(read(path, broken)))
+    pending = iter(watched(read(path, count)))
     while batch := list(islice(pending, _BATCH)):
         for triple in batch:
-            _look_at(triple, found)
+            _count(triple, findings)
         if against is not None:
-            _compare(batch, against, found)
-        found.triples += len(batch)
-    return found
+            _compare(batch, against, findings)
+        findings.triples += len(batch)
+    return findings
 
 
-def _look_at(triple: Triple, found: Findings) -> None:
-    found.tasks[triple.task_name or str(triple.task)] += 1
+def _count(triple: Triple, findings: Findings) -> None:
+    findings.tasks[triple.task_name or str(triple.task)] += 1
     sides = (triple.query, triple.pos, triple.neg)
-    found.useless += len({side.text for side in sides}) < 3
-    found.outside += any(side.instruction and not side.instruction.startswith("Represent ") for side in sides)
+    findings.degenerate += len({side.text for side in sides}) < 3
+    findings.outside_template += any(
+        side.instruction and not side.instruction.startswith("Represent ") for side in sides
+    )
 
 
-def _compare(batch: list[Triple], against: Texts, found: Findings) -> None:
+def _compare(batch: list[Triple], against: Texts, findings: Findings) -> None:
     owners = against.found_in(getattr(triple, side).text for triple in batch for side in SIDES)
-    for place, triple in enumerate(batch):
-        owner = next(filter(None, owners[3 * place : 3 * place + 3]), "")
+    for index, triple in enumerate(batch):
+        owner = next(filter(None, owners[3 * index : 3 * index + 3]), "")
         if owner:
-            found.evaluation[owner] += 1
-            if len(found.contaminated) < _SHOWN:
+            findings.evaluation[owner] += 1
+            if len(findings.contaminated) < _SHOWN:
                 task = triple.task_name or triple.task
-                found.contaminated.append(f"triple {found.triples + place + 1} ({task}): a text of {owner}")
+                findings.contaminated.append(f"triple {findings.triples + index + 1} ({task}): a text of {owner}")

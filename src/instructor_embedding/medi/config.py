@@ -1,22 +1,23 @@
-"""What a build is told: a toml file, read and checked.
+"""The configuration of a build: a toml file, or files and facts of a command line.
 
 ::
 
     output = "medi-data.jsonl"     # json, jsonl or parquet; .gz or .zst as well
-    against = ["evaluation"]       # folders of evaluation data, none of which may be trained on
+    against = ["evaluation"]       # folders of evaluation data that must not be trained on
     encoder = "bm25"               # mines: bm25, or the hub id or folder of a model
     seed = 0
     wordings = 3                   # wordings of each instruction, 1 to 3
-    pool = 50000                   # negatives are looked for among so many relations at once
+    pool = 50000                   # relations of a source among which negatives are searched
 
     [[sources]]
     folder = "train"               # with a SOURCES.json of facts
     only = ["pairs/*"]             # files by path in the folder; default: all
     skip = ["pairs/wordnet_*", "task137_detoxifying-lms_classification_toxicity"]   # files, or tasks by name
+    licences = ["CC0*", "CC BY-SA*", "MIT*"]   # files and tasks whose stated licence fits one of these; default: all
     limit = 20000                  # relations taken of each file or task; default: all
-    encoder = "sentence-t5"        # another one for these
+    encoder = "sentence-t5"        # another encoder for these
 
-Paths start at the file's folder.
+Paths are relative to the folder of the toml file.
 """
 
 from __future__ import annotations
@@ -29,32 +30,50 @@ from typing import Any
 
 from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.extras import need
-from instructor_embedding.medi.instructions import WORDINGS
-from instructor_embedding.medi.source import Source, sources
+from instructor_embedding.medi.catalog import Entry
+from instructor_embedding.medi.source import Source, allowed, sources, sources_of
+from instructor_embedding.medi.wording import WORDINGS
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Sources of one folder; the fields are those of ``[[sources]]``."""
+    """Sources of one folder; the fields are those of ``[[sources]]``.
+
+    `folder` may be a file instead; then `entry` has its facts, and the other fields select nothing.
+    """
 
     folder: Path
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
     limit: int | None = None
     encoder: str | None = None
+    entry: Entry | None = None
+
+    @property
+    def home(self) -> Path:
+        """The folder that paths of sources are relative to."""
+        return self.folder if self.entry is None else self.folder.parent
 
     def sources(self) -> list[Source]:
-        """List the chosen sources.
+        """List the selected sources.
 
         Raises
         ------
         InputError
-            As `source.sources`, and where nothing is chosen.
+            As `source.sources`, and where nothing is selected.
         """
-        found = sources(self.folder, lambda path: self._takes(path))
-        if not found:
-            raise InputError(f"only and skip leave no source of {self.folder}")
-        return found
+        if self.entry is not None:
+            return sources_of(self.folder, self.entry)
+        selected = [
+            source
+            for source in sources(self.folder, self._takes)
+            # the licence of a file of tasks is that of each task, which is checked where tasks are read
+            if source.facts is None or not self.licences or allowed(source.licence, self.licences)
+        ]
+        if not selected:
+            raise InputError(f"only, skip and licences leave no source of {self.folder}")
+        return selected
 
     def _takes(self, path: str) -> bool:
         stem = path.rpartition("/")[2].partition(".")[0]
@@ -67,7 +86,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole build; the fields are those of the toml file."""
+    """A complete build; the fields are those of the toml file."""
 
     sources: tuple[Selection, ...]
     output: Path
@@ -78,11 +97,11 @@ class Config:
     pool: int = 50_000
 
     def __post_init__(self) -> None:
-        _whole("wordings", self.wordings, 1, WORDINGS)
-        _whole("pool", self.pool, 2)
+        _in_range("wordings", self.wordings, 1, WORDINGS)
+        _in_range("pool", self.pool, 2)
         for selection in self.sources:
             if selection.limit is not None:
-                _whole("limit", selection.limit, 3)
+                _in_range("limit", selection.limit, 3)
 
 
 def read_config(path: Path) -> Config:
@@ -91,7 +110,7 @@ def read_config(path: Path) -> Config:
     Raises
     ------
     InputError
-        The file is missing or no toml, or a field is missing, unknown or of the wrong kind.
+        The file is missing or not toml, or a field is missing, unknown or of the wrong type.
     MissingExtraError
         On Python 3.10, where the library tomli is not installed.
     """
@@ -101,57 +120,58 @@ def read_config(path: Path) -> Config:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except (library.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no toml file: {error}") from None
+        raise InputError(f"{path} is not a toml file: {error}") from None
     home = path.parent
     tables = content.get("sources")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise InputError(f'{path}: sources is missing; write [[sources]] and below it folder = "..."')
     try:
-        chosen = tuple(Selection(**_typed(Selection, table, home, "[[sources]] ")) for table in tables)
-        return Config(**_typed(Config, content, home, "") | {"sources": chosen})
+        selections = tuple(Selection(**_typed(Selection, table, home, "[[sources]] ")) for table in tables)
+        return Config(**_typed(Config, content, home, "") | {"sources": selections})
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-_KINDS = {
-    "str": "a text", "int": "a whole number", "Path": "a path",
-    "tuple[str, ...]": "a list of texts", "tuple[Path, ...]": "a list of paths",
+_TYPES = {
+    "str": ("a string", str), "int": ("an integer", int), "Path": ("a path", str),
+    "tuple[str, ...]": ("a list of strings", str), "tuple[Path, ...]": ("a list of paths", str),
 }  # fmt: skip
 
 
 def _typed(form: Any, table: dict[str, Any], home: Path, where: str) -> dict[str, Any]:
-    """Return the fields of a table as those of a dataclass, whose annotations say what is allowed."""
-    known = {field.name: str(field.type).removesuffix(" | None") for field in fields(form)}
+    """Return the fields of a table as those of a dataclass, whose annotations state what is allowed."""
+    known = {field.name: str(field.type).removesuffix(" | None") for field in fields(form) if field.name != "entry"}
     for name in table:
         if name not in known:
             raise InputError(f"{where}{name} is unknown{nearest(name, known)}; known: {', '.join(known)}")
     required = "folder" if form is Selection else "output"
     if required not in table:
         raise InputError(f'{where}{required} is missing; write {required} = "..."')
-    found = {}
+    values = {}
     for name, value in table.items():
         kind = known[name]
         if name == "sources":
             continue
         items = value if isinstance(value, list) else [value]
-        one = {"str": str, "int": int, "Path": str, "tuple[str, ...]": str, "tuple[Path, ...]": str}[kind]
-        if isinstance(value, list) != kind.startswith("tuple") or not all(type(item) is one for item in items):
-            raise InputError(f"{where}{name} is {value!r:.60}; it must be {_KINDS[kind]}")
+        allowed, type_of_item = _TYPES[kind]
+        if isinstance(value, list) != kind.startswith("tuple") or not all(type(item) is type_of_item for item in items):
+            raise InputError(f"{where}{name} is {value!r:.60}; it must be {allowed}")
         if "Path" in kind:
             items = [home / item for item in items]
-        found[name] = tuple(items) if kind.startswith("tuple") else items[0]
-    return found
+        values[name] = tuple(items) if kind.startswith("tuple") else items[0]
+    return values
 
 
-def with_options(config: Config, limit: int | None, skip: tuple[str, ...], **given: Any) -> Config:
-    """Return the config with what a command line gave in place of its own; None is not given."""
-    chosen = tuple(
-        replace(one, limit=one.limit if limit is None else limit, skip=one.skip + skip) for one in config.sources
+def with_options(config: Config, limit: int | None, skip: tuple[str, ...], **options: Any) -> Config:
+    """Return the config with the options of a command line, which replace its own fields; None is not an option."""
+    selections = tuple(
+        replace(selection, limit=selection.limit if limit is None else limit, skip=selection.skip + skip)
+        for selection in config.sources
     )
-    return replace(config, sources=chosen, **{name: value for name, value in given.items() if value is not None})
+    return replace(config, sources=selections, **{name: value for name, value in options.items() if value is not None})
 
 
-def _whole(name: str, value: int, least: int, most: int | None = None) -> None:
+def _in_range(name: str, value: int, least: int, most: int | None = None) -> None:
     if value < least or (most is not None and value > most):
         raise InputError(
             f"{name} must be {'at least ' if most is None else ''}{least}{f' to {most}' if most else ''}, got {value}"

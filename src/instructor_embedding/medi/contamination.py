@@ -1,13 +1,15 @@
-"""Evaluation texts that training data must not hold.
+"""Evaluation texts that training data must not contain.
 
-Two tests: the whole text, compared by letters and digits in lower case; and runs of words, so that a longer or edited
-text is found by a passage that it shares: any ``GRAM`` words of an evaluation text, or all of it if it has at least
-``LEAST`` and no more.
+Two tests: the complete text, compared by letters and digits in lower case; and runs of words, so that a longer or
+edited text is recognized by a passage that it shares: any ``GRAM`` consecutive words of an evaluation text, or all of
+it if it has ``LEAST`` to ``GRAM`` words.
+
+False positives: quotations, titles and formulas that both texts contain. A run of 13 words is rarely shared by chance,
+and a hash of 64 bits collides with a probability below 1e-6 for evaluation data of ten million words.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
@@ -20,24 +22,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.files.records import opened, read_records
+from instructor_embedding.files.records import read_json, read_records
 
-SHORTEST = 25  # characters, letters and digits alone; shorter texts are equal by chance
+SHORTEST = 25  # letters and digits; shorter texts are equal by chance
 GRAM, LEAST = 13, 8  # words, as in the data of GPT-3
 _OTHER = re.compile(r"[\W_]+")
 _WORDS = re.compile(r"[^\W_]+")
 _ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet")
 _BATCH = 4096
-_FILTER = 2**24  # cells of the filter in front of the search, one byte each
+_FILTER = 2**24  # cells of the filter before the search, one byte each
 
 Hashes = NDArray[np.uint64]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 
 class Texts:
-    """The texts of evaluation sets; about 10 bytes a word are kept.
+    """The texts of evaluation sets, as hashes of about 10 bytes per word.
 
-    Use it on evaluation data, before training on what may hold it.
+    Use it before training on data that may contain them.
 
     Parameters
     ----------
@@ -72,32 +74,33 @@ class Texts:
         self._filter[self._hashes % np.uint64(_FILTER)] = True
 
     def __len__(self) -> int:
-        """Return the number of texts that are compared as a whole."""
+        """Return the number of texts that are compared completely."""
         return len(self._marks)
 
     @property
     def digest(self) -> str:
-        """A hash of all that is compared; equal texts have an equal one."""
+        """A hash of everything that is compared; equal texts have equal digests."""
         content = blake2b(b"".join(sorted(self._marks)), digest_size=16)
         content.update(self._hashes.tobytes())
         return content.hexdigest()
 
     def found_in(self, texts: Iterable[str]) -> list[str]:
-        """Return for each text the name of the set that holds it, or a run of its words, else ``""``."""
-        found: list[str] = []
+        """Return for each text the name of the set that contains it or a run of its words, else ``""``."""
+        names: list[str] = []
         pending = iter(texts)
         while batch := list(islice(pending, _BATCH)):
             owners = [self._marks.get(_mark(text), 0) for text in batch]
             for _, runs, rows, _ in _runs(batch):
+                # the filter rejects all but a few hashes, so that the binary search sees little
                 likely = np.flatnonzero(self._filter[runs % np.uint64(_FILTER)])
                 if not len(likely):
                     continue
-                places = np.minimum(np.searchsorted(self._hashes, runs[likely]), len(self._hashes) - 1)
-                hits = self._hashes[places] == runs[likely]
-                for row, place in zip(rows[likely[hits]].tolist(), places[hits].tolist(), strict=True):
-                    owners[row] = owners[row] or int(self._owners[place])
-            found += [self.names[owner] for owner in owners]
-        return found
+                positions = np.minimum(np.searchsorted(self._hashes, runs[likely]), len(self._hashes) - 1)
+                hits = self._hashes[positions] == runs[likely]
+                for row, position in zip(rows[likely[hits]].tolist(), positions[hits].tolist(), strict=True):
+                    owners[row] = owners[row] or int(self._owners[position])
+            names += [self.names[owner] for owner in owners]
+        return names
 
     @classmethod
     def of(cls, folders: Iterable[Path]) -> Texts:
@@ -106,22 +109,26 @@ class Texts:
         Raises
         ------
         InputError
-            A folder is missing or holds no such file.
+            A folder is missing or has no such file.
         """
         files = []
         for folder in folders:
-            found = sorted(path for path in folder.rglob("*") if path.name.endswith(_ENDINGS))
-            if not found:
-                raise InputError(f"{folder} holds no evaluation data; expected files ending in {', '.join(_ENDINGS)}")
-            files += [(path.relative_to(folder).as_posix(), path) for path in found]
+            paths = sorted(path for path in folder.rglob("*") if path.name.endswith(_ENDINGS))
+            if not paths:
+                raise InputError(f"{folder} has no evaluation data; expected files ending in {', '.join(_ENDINGS)}")
+            files += [(path.relative_to(folder).as_posix(), path) for path in paths]
         return cls((name, _strings(path)) for name, path in files)
 
 
-def _runs(texts: list[str]) -> Iterator[tuple[int, Hashes, Places, Places]]:
-    """Yield each length's runs of words: the length, their hashes, the text of each; and the words of each text."""
-    found = [_WORDS.findall(text.lower()) for text in texts]
-    words = np.array([len(each) for each in found])
-    codes = np.fromiter((crc32(word.encode()) for each in found for word in each), np.uint64, int(words.sum()))
+def _runs(texts: list[str]) -> Iterator[tuple[int, Hashes, Indices, Indices]]:
+    """Yield for each length of runs: the length, the hash and text index of each run, and the word count of each text.
+
+    The hash of a run of n words is computed from that of its first n - 1 words, for all runs of all texts at once, so
+    each length costs one pass over the words. Runs across the end of a text are dropped afterwards.
+    """
+    split = [_WORDS.findall(text.lower()) for text in texts]
+    words = np.array([len(text) for text in split])
+    codes = np.fromiter((crc32(word.encode()) for text in split for word in text), np.uint64, int(words.sum()))
     codes = (codes ^ (codes >> np.uint64(15))) * np.uint64(0x9E3779B97F4A7C15)
     rows = np.repeat(np.arange(len(texts)), words)
     hashes = np.zeros(len(codes), np.uint64)
@@ -140,27 +147,23 @@ def _strings(path: Path) -> Iterator[str]:
 
 
 def _records(path: Path) -> Iterator[Any]:
-    """Yield a file's records; a json file may hold one value of any form."""
+    """Yield a file's records; a json file may be one value of any form."""
     if not path.name.removesuffix(".gz").endswith(".json"):
         for _, record in read_records(path):
             yield record
         return
-    with opened(str(path)) as file:
-        try:
-            yield json.loads(file.read().decode("utf-8-sig"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(f"{path} is broken json: {error}") from None
+    yield read_json(path)
 
 
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for part in value.values():
-            yield from _texts(part)
+        for item in value.values():
+            yield from _texts(item)
     elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
+        for item in value:
+            yield from _texts(item)
 
 
 def _mark(text: str) -> bytes:

@@ -1,63 +1,50 @@
-"""The encoders that mine, by name."""
+"""The encoders of mining: BM25, or a model of any library."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from hashlib import sha256
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
+from instructor_embedding import encoders
+from instructor_embedding.encoders import AnyEncoder
 from instructor_embedding.extras import need
-from instructor_embedding.medi import mine
+from instructor_embedding.instruction import Pair
 from instructor_embedding.medi.lexical import BM25
+from instructor_embedding.vectors import checked, unit
 
-_OTHER = "sentence-transformers:"
-_PROBE = ["How far is it from the Earth to the Moon?", "def add(a, b): return a + b"]
-
-
-class Encoder(Protocol):
-    """Anything that turns texts into vectors: this package's models, sentence-transformers, or `BM25`."""
-
-    def encode(self, texts: Sequence[str]) -> Any:
-        """Return vectors of shape (n, dim), of any length."""
-        ...
+Miner = BM25 | AnyEncoder
 
 
-@dataclass(frozen=True)
-class _Model:
-    name: str
-    encode: Callable[[Sequence[str]], Any]
-
-
-def named(name: str) -> Encoder:
-    """Return an encoder: ``bm25``, a hub id or folder of this package's models, or ``sentence-transformers:NAME``.
+def load(name: str) -> Miner:
+    """Return ``bm25``, or the encoder that ``encoders.load`` finds by a hub id, a folder or another library's name.
 
     Raises
     ------
     CheckpointError
-        There is no such model, or it is of another kind.
+        There is no such model, or it is of another type.
     MissingExtraError
         The library that it needs is not installed.
     """
-    if name == BM25.name:
-        return BM25()
-    if name.startswith(_OTHER):
-        library = need("sentence_transformers", f"mining with {name}")
-        return _Model(name, library.SentenceTransformer(name.removeprefix(_OTHER)).encode)
-    from instructor_embedding.instructor import INSTRUCTOR
-
-    # mining looks at the start of long texts, and says so in the docs
-    return _Model(name, partial(INSTRUCTOR(name).encode, truncate="quiet"))
+    return BM25() if name == BM25.name else encoders.load(name)
 
 
-def identity(encoder: Encoder) -> str:
-    """Return the name of an encoder and what tells it from others of its name: its vectors of two texts, hashed."""
+def of(model: Any) -> Miner:
+    """Return an object as an encoder of mining: `BM25`, a model of any library, or anything with ``encode(pairs)``."""
+    return model if isinstance(model, BM25) else encoders.of(model)
+
+
+def vectors(encoder: Miner, texts: Sequence[str]) -> Any:
+    """Return the vectors of texts without instructions, of unit norm: float32 of shape (n, dim), or sparse rows.
+
+    Long texts are truncated to what the model reads, as docs/medi.md says.
+    """
+    if isinstance(encoder, BM25):
+        return unit(encoder.encode(texts))
+    return unit(checked(encoder.encode([Pair("", text) for text in texts]), encoder.name))
+
+
+def identity(encoder: Miner) -> str:
+    """Return the name of an encoder and what tells it from others of its name: the version of BM25, a fingerprint."""
     if isinstance(encoder, BM25):
         return f"{encoder.name} (bm25s {need('bm25s', 'mining without an encoder').__version__})"
-    vectors = np.asarray(mine.unit(encoder.encode(_PROBE)))
-    # rounded, so that another number of threads makes no difference
-    mark = sha256((np.round(vectors, 2) + 0.0).tobytes()).hexdigest()[:12]
-    return f"{getattr(encoder, 'name', type(encoder).__name__)} ({mark})"
+    return f"{encoder.name} ({encoder.fingerprint})"

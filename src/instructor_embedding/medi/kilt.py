@@ -3,8 +3,8 @@
 Records as published: ``id``, ``input``, ``output``: a list of ``{"answer": ..., "provenance": [{"wikipedia_id",
 "title", "start_paragraph_id", "end_paragraph_id", "section", ...}]}``. The passages' texts are in KILT's knowledge
 source, a file ``kilt_knowledgesource.json`` (json lines: ``wikipedia_id``, ``wikipedia_title``, ``text``: a list of
-paragraphs), which is read if it lies beside the task's file. Without it a passage is what the record itself carries:
-its ``text`` or ``meta.evidence_span``, else the page's title with the section's.
+paragraphs), which is read if it is in the folder of the task's file. Otherwise a passage is the record's own ``text``
+or ``meta.evidence_span``, or the title of the page with that of the section.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KNOWLEDGE = "kilt_knowledgesource.json"
 
 
 def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator[Relation]:
-    """Yield one relation for each input and passage, passages once; arguments as in `pairs.read`.
+    """Yield one relation for each input and distinct passage; arguments as in `pairs.read`.
 
     Raises
     ------
@@ -29,17 +29,17 @@ def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator
         With file, line and field of the first record of another form.
     """
     records = []
-    for (what, number), record in read_records(path, reject):
+    for (unit, number), record in read_records(path, reject):
         try:
             records.append((_input(record), _provenance(record)))
         except RecordError as error:
             if reject is None:
-                raise InputError(f"{path}, {what} {number}: {error}") from None
-            reject(Reject(str(path), f"{what} {number}", str(error), record))
-    wanted = {str(place.get("wikipedia_id")) for _, places in records for place in places}
-    pages = _pages(path.parent / KNOWLEDGE, wanted)
-    for query, places in records:
-        for passage in dict.fromkeys(_passage(place, pages) for place in places):
+                raise InputError(f"{path}, {unit} {number}: {error}") from None
+            reject(Reject(str(path), f"{unit} {number}", str(error), record))
+    ids = {str(item.get("wikipedia_id")) for _, provenance in records for item in provenance}
+    pages = _pages(path.parent / KNOWLEDGE, ids)
+    for query, provenance in records:
+        for passage in dict.fromkeys(_passage(item, pages) for item in provenance):
             if passage:
                 yield Relation(query, passage)
 
@@ -54,35 +54,35 @@ def _provenance(record: dict[str, Any]) -> list[dict[str, Any]]:
     outputs = record.get("output")
     if not isinstance(outputs, list):
         raise RecordError(f"output is {outputs!r:.60}; it must be a list of objects")
-    found = []
+    provenance = []
     for output in outputs:
-        places = output.get("provenance", []) if isinstance(output, dict) else None
-        if not isinstance(places, list) or not all(isinstance(place, dict) for place in places):
+        items = output.get("provenance", []) if isinstance(output, dict) else None
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise RecordError("provenance must be a list of objects")
-        found += places
-    return found
+        provenance += items
+    return provenance
 
 
-def _pages(path: Path, wanted: set[str]) -> dict[str, list[str]]:
-    """Read the paragraphs of the pages that are wanted, and of no others."""
+def _pages(path: Path, ids: set[str]) -> dict[str, list[str]]:
+    """Read the paragraphs of the pages with these ids."""
     if not path.is_file():
         return {}
-    found = {}
+    pages = {}
     for _, page in read_records(path.with_suffix(".jsonl") if path.with_suffix(".jsonl").is_file() else path):
-        if str(page.get("wikipedia_id")) in wanted:
-            found[str(page["wikipedia_id"])] = [str(paragraph) for paragraph in page.get("text", [])]
-    return found
+        if str(page.get("wikipedia_id")) in ids:
+            pages[str(page["wikipedia_id"])] = [str(paragraph) for paragraph in page.get("text", [])]
+    return pages
 
 
-def _passage(place: dict[str, Any], pages: dict[str, list[str]]) -> str:
-    paragraphs = pages.get(str(place.get("wikipedia_id")))
+def _passage(item: dict[str, Any], pages: dict[str, list[str]]) -> str:
+    paragraphs = pages.get(str(item.get("wikipedia_id")))
     if paragraphs:
-        first = place.get("start_paragraph_id") or 0
-        last = place.get("end_paragraph_id")
+        first = item.get("start_paragraph_id") or 0
+        last = item.get("end_paragraph_id")
         return " ".join(paragraphs[first : (first if last is None else last) + 1]).strip()
-    spans = (place.get("meta") or {}).get("evidence_span")
-    carried = place.get("text") or (spans[0] if isinstance(spans, list) and spans else spans)
+    spans = (item.get("meta") or {}).get("evidence_span")
+    carried = item.get("text") or (spans[0] if isinstance(spans, list) and spans else spans)
     if isinstance(carried, str) and carried.strip():
         return carried.strip()
-    section = str(place.get("section") or "").removeprefix("Section::::").rstrip(".:")
-    return ": ".join(part for part in (str(place.get("title") or "").strip(), section) if part)
+    section = str(item.get("section") or "").removeprefix("Section::::").rstrip(".:")
+    return ": ".join(title for title in (str(item.get("title") or "").strip(), section) if title)

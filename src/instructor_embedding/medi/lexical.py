@@ -1,4 +1,4 @@
-"""An encoder that needs no model: BM25, as sparse rows. Mining takes it where no encoder is given."""
+"""BM25 as sparse rows: the encoder of mining where no model is configured."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from instructor_embedding.extras import need
 
 _PURPOSE = "mining without an encoder"
-# words of one letter stay: options and labels are often no more
+# words of one letter count: options and labels often have just one
 _WORD = r"(?u)\b\w+\b"
 
 
 class BM25:
-    """BM25 of the library bm25s, fitted anew to the texts of each call.
+    """BM25 of the library bm25s, fitted to the texts of each call.
 
-    Use it as the encoder of mining: quick, the same on every machine, and blind to meaning.
+    Use it as the encoder of mining: fast, the same on every machine, and blind to synonyms.
 
     Examples
     --------
@@ -29,14 +29,14 @@ class BM25:
     name = "bm25"
 
     def relate(self, queries: Sequence[str], documents: Sequence[str]) -> tuple[Any, Any]:
-        """Return sparse rows of both, whose products are the BM25 scores of the documents, Lucene's form.
+        """Return sparse rows of both, whose dot products are the BM25 scores of the documents (Lucene's variant).
 
         Returns
         -------
         queries : scipy sparse matrix, float32 of shape (n, words)
-            How often each word is in it. Frequent English words are left out, here and below.
+            Counts of words; English stop words are left out, here and below.
         documents : scipy sparse matrix, float32 of shape (m, words)
-            Each word's weight.
+            Weights of words.
 
         Raises
         ------
@@ -59,15 +59,15 @@ class BM25:
         return _counts(words.ids[count:], width), sparse.csc_matrix(columns, shape=(count, width)).tocsr()
 
     def encode(self, texts: Sequence[str]) -> Any:
-        """Return a scipy sparse matrix of weights, float32 of shape (n, words); a text without words is zero."""
+        """Return a scipy sparse matrix of weights, float32 of shape (n, words); of a text without words all 0."""
         return self.relate([], texts)[1]
 
 
 def _counts(texts: list[list[int]], width: int) -> Any:
-    """Return a sparse matrix of how often each word is in each text."""
+    """Return a sparse matrix of the count of each word in each text."""
     sparse = need("scipy.sparse", _PURPOSE)
-    places = np.fromiter((word for text in texts for word in text), np.int64)
+    columns = np.fromiter((word for text in texts for word in text), np.int64)
     ends = np.cumsum([0, *map(len, texts)])
-    found = sparse.csr_matrix((np.ones(len(places), np.float32), places, ends), shape=(len(texts), width))
-    found.sum_duplicates()
-    return found
+    counts = sparse.csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape=(len(texts), width))
+    counts.sum_duplicates()
+    return counts

@@ -1,6 +1,6 @@
 """MedMCQA: an exam question, its right option and a wrong one; or the question and the explanation of its answer.
 
-Records as published: ``question``, ``opa`` to ``opd``, ``cop`` (the right one, from 1), ``exp`` (may be null).
+Records as published: ``question``, ``opa`` to ``opd``, ``cop`` (the right option, from 1), ``exp`` (may be null).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def read_explanations(path: Path, reject: Callable[[Reject], None] | None = None
 
 
 def _read(path: Path, reject: Callable[[Reject], None] | None) -> Iterator[tuple[Relation, str]]:
-    for (what, number), record in read_records(path, reject):
+    for (unit, number), record in read_records(path, reject):
         try:
             yield _answer(record), _explanation(record)
         except RecordError as error:
             if reject is None:
-                raise InputError(f"{path}, {what} {number}: {error}") from None
-            reject(Reject(str(path), f"{what} {number}", str(error), record))
+                raise InputError(f"{path}, {unit} {number}: {error}") from None
+            reject(Reject(str(path), f"{unit} {number}", str(error), record))
 
 
 def _answer(record: Any) -> Relation:
@@ -47,7 +47,7 @@ def _answer(record: Any) -> Relation:
         raise RecordError("a MedMCQA record is an object with question, opa to opd and cop")
     for field in ("question", *_OPTIONS):
         if not isinstance(record.get(field), str) or not record[field].strip():
-            raise RecordError(f"{field} is {record.get(field)!r:.60}; it must be a text")
+            raise RecordError(f"{field} is {record.get(field)!r:.60}; it must be a string")
     right = record.get("cop")
     if isinstance(right, bool) or not isinstance(right, int) or not 1 <= right <= 4:
         raise RecordError(f"cop is {right!r:.60}; it must be 1 to 4")
@@ -58,7 +58,7 @@ def _answer(record: Any) -> Relation:
 
 
 def _explanation(record: dict[str, Any]) -> str:
-    found = record.get("exp")
-    if found is not None and not isinstance(found, str):
-        raise RecordError(f"exp is {found!r:.60}; it must be a text or null")
-    return (found or "").strip()
+    text = record.get("exp")
+    if text is not None and not isinstance(text, str):
+        raise RecordError(f"exp is {text!r:.60}; it must be a string or null")
+    return (text or "").strip()

@@ -1,4 +1,4 @@
-"""What every source reader yields: a text, one that matches it, and perhaps one that does not."""
+"""What every source reader yields: two texts that match, and a third that does not where the source has one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Relation(NamedTuple):
     ----------
     query, pos : str
     neg : str
-        A text that does not match, where the source has one, else ``""``: it is to be mined.
+        A text that does not match, ``""`` where the source has none and it must be mined.
     group : str
-        All texts of relations with the same group match each other; ``""`` says nothing.
+        Relations of one group match each other, such as the texts of a ``{"set": [...]}``; ``""`` for no group.
     """
 
     query: str

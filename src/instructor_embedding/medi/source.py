@@ -1,24 +1,43 @@
-"""Sources of training data: what each file holds, and its relations, whatever its format."""
+"""Sources of training data: what each file contains, and its relations in any format."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from instructor_embedding.errors import InputError
-from instructor_embedding.files.records import Reject
-from instructor_embedding.medi import instructions, kilt, medmcqa, pairs, squad
-from instructor_embedding.medi.instructions import Facts
+from instructor_embedding.errors import InputError, choose
+from instructor_embedding.files.decoding import as_utf8
+from instructor_embedding.files.records import FORMATS as FORMATS_OF_ROWS
+from instructor_embedding.files.records import Reject, opened, read_records
+from instructor_embedding.files.records import format_of as rows_format
+from instructor_embedding.medi import catalog, kilt, medmcqa, pairs, squad, wording
+from instructor_embedding.medi.catalog import Entry
 from instructor_embedding.medi.relation import Relation
+from instructor_embedding.medi.wording import Facts
 
-CATALOG = "SOURCES.json"
-_TASK = re.compile(r"(sub)?task\d")
-_ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".jsonl.zst")
-Reader = Callable[[Path, Callable[[Reject], None] | None], Iterator[Relation]]
+_ENDINGS = tuple(f".{form}" for form in (*FORMATS_OF_ROWS, "ndjson"))
+_COMPRESSED = (".gz", ".zst")
+_HEAD = 2**16
+_READERS: dict[str, Callable[[Path, Callable[[Reject], None] | None], Iterator[Relation]]] = {
+    "pairs": pairs.read,
+    "squad": squad.read,
+    "kilt": kilt.read,
+    "medmcqa": medmcqa.read,
+    "medmcqa_explanations": medmcqa.read_explanations,
+}
+TASKS = "super_ni"
+FORMATS = (*_READERS, TASKS)
+# keys that tell a format from the formats after it
+_KEYS = {
+    TASKS: {"Instances"},
+    "squad": {"data", "paragraphs"},
+    "medmcqa": {"opa", "cop"},
+    "kilt": {"input", "output"},
+}
 
 
 class Source(NamedTuple):
@@ -33,18 +52,25 @@ class Source(NamedTuple):
         None for Super-NaturalInstructions, whose tasks bring their own.
     licence : str
         As the catalog states it, ``""`` where it does not.
-    reader : callable
-        Yields the file's relations.
+    format : str
+        One of ``FORMATS``.
     sha256 : str
         As the catalog states it, ``""`` where it does not.
+    assumed : str
+        What the catalog does not state and was taken from the file; ``""`` for nothing.
     """
 
     name: str
     path: Path
     facts: Facts | None
     licence: str
-    reader: Reader
+    format: str
     sha256: str = ""
+    assumed: str = ""
+
+    def relations(self, reject: Callable[[Reject], None] | None = None) -> Iterator[Relation]:
+        """Yield the relations of the file; `reject` as in `pairs.read`."""
+        return _READERS[self.format](self.path, reject)
 
     def checked(self) -> str:
         """Return the sha256 of the file.
@@ -54,13 +80,13 @@ class Source(NamedTuple):
         InputError
             It is not what the catalog states.
         """
-        found = digest(self.path)
-        if self.sha256 and found != self.sha256:
+        actual = digest(self.path)
+        if self.sha256 and actual != self.sha256:
             raise InputError(
-                f"{self.path} is not the file that {CATALOG} names: its sha256 is {found}, not {self.sha256}; "
-                f"get the file again, or take the sha256 out of {CATALOG}"
+                f"{self.path} is not the file that {catalog.NAME} names: its sha256 is {actual}, not {self.sha256}; "
+                f"get the file again, or remove the sha256 from {catalog.NAME}"
             )
-        return found
+        return actual
 
 
 def digest(path: Path) -> str:
@@ -75,79 +101,105 @@ def digest(path: Path) -> str:
 def sources(folder: Path, takes: Callable[[str], bool] = lambda path: True) -> list[Source]:
     """List the sources of a folder, by name.
 
-    Use a file ``SOURCES.json`` to give facts: ``{"pairs": [{"file": ..., "domain": ..., "text_types": [query, pos],
-    "kind": ..., "licence": ..., "sha256": ...}]}``, paths as in the folder. Files that it does not name are looked up
-    in the table of known sources. Folders and files named ``super_ni`` or ``task...`` hold Super-NaturalInstructions.
-    MedMCQA gives two sources: questions with options, and questions with explanations.
+    Facts come from the folder's ``SOURCES.json`` (see `catalog`), and for the files of sentence-transformers' embedding
+    training data from ``wording.KNOWN``. A format that the catalog does not state is taken from the file's first
+    record, and `Source.assumed` says so. MedMCQA gives two sources: questions with options, and questions with
+    explanations.
 
     Parameters
     ----------
     folder : path
     takes : callable, optional
-        Says of a path in the folder whether the file is wanted.
+        Given a path in the folder, returns whether the file is selected.
 
     Raises
     ------
     InputError
-        The folder is missing or holds no source, or there are no facts for a file.
+        The folder is missing or has no source, or there are no facts for a file.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; pass the folder that holds the sources")
-    catalog = _catalog(folder)
-    files = sorted(path for path in folder.rglob("*") if path.name.endswith(_ENDINGS) and path.name != CATALOG)
+        raise InputError(f"{folder} is not a folder; pass the folder that has the sources")
+    entries = catalog.read_catalog(folder)
+    files = sorted(path for path in folder.rglob("*") if _is_data(path) and path.name != catalog.NAME)
     if not files:
-        raise InputError(f"{folder} holds no source; expected files ending in {', '.join(_ENDINGS)}")
-    found: list[Source] = []
+        raise InputError(f"{folder} has no source; expected files ending in {', '.join(_ENDINGS)}, plain, .gz or .zst")
+    listed: list[Source] = []
     for path in files:
-        place = path.relative_to(folder).as_posix()
-        if takes(place):
-            found += _sources(path, place, catalog.get(place, {}))
-    return sorted(found, key=lambda source: source.name)
+        name = path.relative_to(folder).as_posix()
+        if takes(name):
+            listed += sources_of(path, entries.get(name, Entry()))
+    return sorted(listed, key=lambda source: source.name)
 
 
-def _sources(path: Path, place: str, entry: dict[str, Any]) -> list[Source]:
-    name, licence, sha256 = _name(path), str(entry.get("licence", "")), str(entry.get("sha256", ""))
-    if "super_ni" in place or _TASK.match(name):
-        return [Source(name, path, None, licence, pairs.read, sha256)]
-    if "medmcqa" in name.lower():
-        answers = Source(name, path, instructions.known("medmcqa"), licence, medmcqa.read, sha256)
-        explained = instructions.known("medmcqa_explanations")
-        more = answers._replace(name=f"{name}_explanations", facts=explained, reader=medmcqa.read_explanations)
-        return [answers, more]
-    facts = _facts(entry, path) if entry else instructions.known(name)
-    return [Source(name, path, facts, licence, _reader(path, name), sha256)]
+def sources_of(path: Path, entry: Entry) -> list[Source]:
+    """Return the sources of one file: one, or two for MedMCQA.
+
+    Raises
+    ------
+    InputError
+        The format is unknown, or there are no facts for the file.
+    """
+    name, form, assumed = _name(path), entry.format, []
+    if form:
+        choose(f"{catalog.NAME}, {path.name}: format", form, FORMATS)
+    else:
+        form = format_of(path)
+        assumed.append(f"format {form}, from its first record")
+    source = Source(name, path, entry.facts, entry.licence, form, entry.sha256)
+    if form == TASKS:
+        source = source._replace(facts=None)
+    elif entry.facts is None and form != "medmcqa":
+        source = source._replace(facts=_known(name))
+        assumed.append("facts of the public file of this name")
+    source = source._replace(assumed="; ".join(assumed))
+    if form != "medmcqa":
+        return [source]
+    explained = source._replace(name=f"{name}_explanations", format="medmcqa_explanations")
+    return [
+        source._replace(facts=wording.known("medmcqa")),
+        explained._replace(facts=wording.known("medmcqa_explanations")),
+    ]
 
 
-def _catalog(folder: Path) -> dict[str, dict[str, Any]]:
-    path = folder / CATALOG
-    if not path.is_file():
-        return {}
+def allowed(licence: str, patterns: tuple[str, ...]) -> bool:
+    """Return whether a licence fits one of the patterns, in any case; one that is not stated fits none."""
+    return any(fnmatchcase(licence.lower(), pattern.lower()) for pattern in patterns)
+
+
+def format_of(path: Path) -> str:
+    """Return the format of a file, recognized by the keys at its beginning; ``"pairs"`` where none is known."""
+    keys = keys_of(path)
+    return next((form for form, own in _KEYS.items() if own <= keys), "pairs")
+
+
+def keys_of(path: Path) -> set[str]:
+    """Return the keys at the beginning of a file: of its first record, or of the one object that it is."""
+    if rows_format(str(path)) in ("csv", "tsv", "parquet"):
+        return set(next((record for _, record in read_records(path)), {}))
+    with opened(str(path)) as file:
+        head = as_utf8(file, str(path))[0].read(_HEAD).decode("utf-8", "replace").lstrip()
+    return set(re.findall(r'"(\w+)"\s*:', head)) if head.startswith("{") else set()
+
+
+def _is_data(path: Path) -> bool:
+    name = path.name.lower()
+    for ending in _COMPRESSED:
+        name = name.removesuffix(ending)
+    return name.endswith(_ENDINGS) and not name.endswith(".txt")
+
+
+def _known(name: str) -> Facts:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(entry["file"]): entry for part in ("pairs", "super_ni") for entry in content.get(part, [])}
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise InputError(f'{path} is no catalog: {error}; expected {{"pairs": [{{"file": ..., ...}}]}}') from None
-
-
-def _facts(entry: dict[str, Any], path: Path) -> Facts:
-    try:
-        types = [str(kind) for kind in entry["text_types"]]
-        domain = str(entry.get("domain", "")).split(" (")[0]
-        return Facts(domain, types[0], types[-1] if len(types) < 2 else types[1], str(entry["kind"]))
-    except (KeyError, IndexError, TypeError) as error:
-        raise InputError(f"{CATALOG} lacks {error} for {path.name}; it needs domain, text_types and kind") from None
-
-
-def _reader(path: Path, name: str) -> Reader:
-    if "squad" in path.as_posix().lower() and "pairs" not in name.lower():
-        return squad.read
-    if "kilt" in path.as_posix().lower():
-        return kilt.read
-    return pairs.read
+        return wording.known(name)
+    except InputError as error:
+        raise InputError(
+            f"{error}; write a {catalog.NAME} into the folder: {catalog.FORM}, "
+            "or give the facts with --text-type, --domain and --objective"
+        ) from None
 
 
 def _name(path: Path) -> str:
     name = path.name
-    for ending in (".gz", ".zst", ".jsonl", ".json"):
+    for ending in (*_COMPRESSED, *_ENDINGS):
         name = name.removesuffix(ending)
     return name.replace(".", "_")

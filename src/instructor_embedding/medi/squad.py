@@ -1,13 +1,12 @@
-"""Files in SQuAD's form: a question and the paragraph that holds its answer."""
+"""SQuAD's form: a question and the paragraph that contains its answer."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.files.records import Reject, opened
+from instructor_embedding.files.records import Reject, read_json
 from instructor_embedding.medi.relation import Relation
 
 
@@ -18,22 +17,21 @@ def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator
     ----------
     path : path
         One json object ``{"data": [{"paragraphs": [{"context": ..., "qas": [...]}]}]}``, plain or compressed; it is
-        held in memory.
+        read into memory.
     reject : callable, optional
-        Takes questions that are no text, as a `Reject`; without it they are errors.
+        Receives questions without text, as a `Reject`; without it they are errors.
 
     Raises
     ------
     InputError
         The file has another form.
     """
-    with opened(str(path)) as file:
-        try:
-            articles = json.loads(file.read().decode("utf-8-sig"))["data"]
-            paragraphs = [paragraph for article in articles for paragraph in article["paragraphs"]]
-            items = [(paragraph["context"].strip(), item) for paragraph in paragraphs for item in paragraph["qas"]]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} is not in SQuAD's form ({type(error).__name__}: {error})") from None
+    content = read_json(path)
+    try:
+        paragraphs = [paragraph for article in content["data"] for paragraph in article["paragraphs"]]
+        items = [(paragraph["context"].strip(), item) for paragraph in paragraphs for item in paragraph["qas"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is not in SQuAD's form ({type(error).__name__}: {error})") from None
     for number, (context, item) in enumerate(items, 1):
         question = item.get("question") if isinstance(item, dict) else None
         if isinstance(question, str) and question.strip() and context:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.files.records import RecordError, Reject, read_records
-from instructor_embedding.medi.instructions import Facts, of_task
+from instructor_embedding.files.records import RecordError, Reject, read_json, read_records
+from instructor_embedding.medi.wording import Facts, of_task
 
-_LABELS = 30  # a task with more distinct outputs is no classification
+_LABELS = 30  # a task with more distinct outputs is not a classification
 
 
 class Task(NamedTuple):
@@ -23,9 +23,11 @@ class Task(NamedTuple):
     facts : Facts
         For its instruction.
     inputs, outputs : list of str
-        Of the same length; of several outputs the first.
+        Of the same length; the first of several outputs.
     licence : str
-        That of its instances, ``""`` where the record has none.
+        Of its instances, ``""`` where the record has none.
+    definition : str
+        The task in words, as its authors wrote it.
     """
 
     name: str
@@ -33,10 +35,11 @@ class Task(NamedTuple):
     inputs: list[str]
     outputs: list[str]
     licence: str = ""
+    definition: str = ""
 
     @property
     def is_classification(self) -> bool:
-        """Whether outputs are labels: few, and most of them often."""
+        """Whether outputs are labels: few, and most of them frequent."""
         counts = Counter(self.outputs)
         repeated = sum(count for count in counts.values() if count > 1)
         return 1 < len(counts) <= min(_LABELS, len(self.outputs) // 4) and repeated >= 0.95 * len(self.outputs)
@@ -46,76 +49,69 @@ def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator
     """Yield the tasks of a folder of task files, of one such file, or of json lines with a task each.
 
     ``Definition`` may be a string or a list, ``output`` too, and the first release calls ``Instances`` the same but
-    keeps examples in ``Examples``. Equal inputs are taken once, and those with no text in input or output not at all.
+    has examples in ``Examples``. Equal inputs are taken once; instances with an empty input or output are left out.
 
     Parameters
     ----------
     path : path
     reject : callable, optional
-        Takes records that are no task and instances that are none, as a `Reject`; without it they are errors.
+        Receives records and instances of another form, as a `Reject`; without it they are errors.
 
     Raises
     ------
     InputError
-        With file and place of the first record or instance of another form.
+        With file and line of the first record or instance of another form.
     """
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     for file in files:
         plain = file.name.removesuffix(".gz").endswith(".json")
-        for (what, number), record in _single(file) if plain else read_records(file, reject):
+        for (unit, number), record in _single(file) if plain else read_records(file, reject):
 
-            def broken(part: Any, why: RecordError, place: str = f"{what} {number}", file: str = str(file)) -> None:
+            def refuse(value: Any, why: RecordError, where: str = f"{unit} {number}", file: str = str(file)) -> None:
                 if reject is None:
-                    raise InputError(f"{file}, {place}: {why}") from None
-                reject(Reject(file, place, str(why), part))
+                    raise InputError(f"{file}, {where}: {why}") from None
+                reject(Reject(file, where, str(why), value))
 
             try:
-                yield _task(record, file.name.partition(".")[0] if plain else "", broken)
+                yield _task(record, file.name.partition(".")[0] if plain else "", refuse)
             except RecordError as error:
-                broken(record, error)
+                refuse(record, error)
 
 
 def _single(file: Path) -> Iterator[tuple[tuple[str, int], Any]]:
-    import json
-
-    from instructor_embedding.files.records import opened
-
-    with opened(str(file)) as content:
-        try:
-            yield ("item", 1), json.loads(content.read().decode("utf-8-sig"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(f"{file} is no task file: {error}") from None
+    yield ("item", 1), read_json(file)
 
 
-def _task(record: Any, file_name: str, broken: Callable[[Any, RecordError], None]) -> Task:
+def _task(record: Any, file_name: str, refuse: Callable[[Any, RecordError], None]) -> Task:
     if not isinstance(record, dict) or not isinstance(record.get("Instances"), list):
         raise RecordError("a task is an object with a list of Instances")
     name = str(record.get("task_name") or file_name)
     if not name:
         raise RecordError("the task has no task_name")
-    found: dict[str, str] = {}
+    answers: dict[str, str] = {}
     for number, instance in enumerate(record["Instances"], 1):
         try:
-            given, answer = _instance(instance)
+            text, answer = _instance(instance)
         except RecordError as error:
-            broken(instance, RecordError(f"instance {number} of {name}: {error}"))
+            refuse(instance, RecordError(f"instance {number} of {name}: {error}"))
             continue
-        if given and answer:
-            found.setdefault(given, answer)
+        if text and answer:
+            answers.setdefault(text, answer)
     facts = of_task(name, _listed(record.get("Categories")), _listed(record.get("Domains")))
     licence = ", ".join(_listed(record.get("Instance License")))
-    return Task(name, facts, list(found), list(found.values()), licence)
+    definition = " ".join(_listed(record.get("Definition")))
+    return Task(name, facts, list(answers), list(answers.values()), licence, definition)
 
 
 def _instance(instance: Any) -> tuple[str, str]:
     if not isinstance(instance, dict):
         raise RecordError("it must be an object with input and output")
-    given, answer = instance.get("input"), instance.get("output")
+    text, answer = instance.get("input"), instance.get("output")
     answer = next(iter(answer), "") if isinstance(answer, list) else answer
-    for field, value in (("input", given), ("output", answer)):
+    for field, value in (("input", text), ("output", answer)):
         if not isinstance(value, str):
-            raise RecordError(f"{field} is {value!r:.60}; it must be a text")
-    return str(given).strip(), str(answer).strip()
+            raise RecordError(f"{field} is {value!r:.60}; it must be a string")
+    return str(text).strip(), str(answer).strip()
 
 
 def _listed(value: Any) -> list[str]:

@@ -1,11 +1,11 @@
-"""The MEDI record, and files of them: a query, a positive and a hard negative, each [instruction, text], and a task.
+"""The MEDI record and its files: a query, a positive and a hard negative, each [instruction, text], and a task.
 
 The form is that of the original's ``medi-data.json``::
 
     {"query": [instruction, text], "pos": [instruction, text], "neg": [instruction, text],
      "task_id": 3, "task_name": "medmcqa"}
 
-``read`` and ``write`` stream: a file is never held in memory. `TripleFile` gives random access.
+``read`` and ``write`` stream in bounded memory. `TripleFile` gives random access.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from instructor_embedding.files.records import (
 from instructor_embedding.instruction import Pair
 
 SIDES = ("query", "pos", "neg")
-_FORM = "a record is {query, pos, neg: [instruction, text], task_id: whole number}"
+_FORM = "a record is {query, pos, neg: [instruction, text], task_id: integer}"
 
 
 class Triple(NamedTuple):
-    """One training record: `pos` matches `query`, `neg` looks like a match and is none.
+    """One training record: `pos` matches `query`, `neg` looks like a match and is not one.
 
-    Use it for everything that reads, makes or checks MEDI data.
+    Use it in everything that reads, composes or checks MEDI data.
 
     Attributes
     ----------
     query, pos, neg : Pair
         Each an instruction (``""`` for none) and a text.
     task : int
-        Records of one task share it; batches hold one task.
+        Records of one task share it; a batch has records of one task.
     task_name : str
         The task's name, ``""`` where the file has none.
 
@@ -70,7 +70,7 @@ class Triple(NamedTuple):
 def read(path: str | os.PathLike[str], reject: Callable[[Reject], None] | None = None) -> Iterator[Triple]:
     """Yield the triples of a file in order, in bounded memory.
 
-    Use `TripleFile` where records are needed in another order.
+    Use `TripleFile` to read records in another order.
 
     Parameters
     ----------
@@ -78,35 +78,35 @@ def read(path: str | os.PathLike[str], reject: Callable[[Reject], None] | None =
         A json list such as ``medi-data.json``, json lines (either also as gzip or zstandard) or parquet; ``-`` is
         stdin.
     reject : callable, optional
-        Takes each record that is no triple, as a `Reject`, and reading goes on; without it such a record is an error.
+        Receives each record that is not a triple, as a `Reject`; without it such a record is an error.
 
     Raises
     ------
     InputError
-        With file, place and field of the first record that is no triple.
+        With file, line and field of the first record that is not a triple.
 
     Notes
     -----
-    The task is ``task_id`` or, as in the original's code of March 2023, ``task_name``. Records that carry a name alone
-    are numbered in the order in which the names come. Texts that are numbers become strings, as in the original.
+    The task is ``task_id`` or, as in the original's code of March 2023, ``task_name``. Records with a name alone
+    are numbered in the order of first occurrence. Texts that are int or float become strings, as in the original.
     """
     names: dict[str, int] = {}
-    for (what, number), record in read_records(path, reject):
+    for (unit, number), record in read_records(path, reject):
         try:
             yield triple_of(record, names)
         except RecordError as error:
             if reject is None:
-                raise InputError(f"{os.fspath(path)}, {what} {number}: {error}") from None
-            reject(Reject(os.fspath(path), f"{what} {number}", str(error), record))
+                raise InputError(f"{os.fspath(path)}, {unit} {number}: {error}") from None
+            reject(Reject(os.fspath(path), f"{unit} {number}", str(error), record))
 
 
 def write(path: str | os.PathLike[str], triples: Iterable[Triple]) -> int:
-    """Write triples as they come and return how many; the file appears when it is complete.
+    """Write triples as a stream and return how many; the file appears when it is complete.
 
     Parameters
     ----------
     path : path
-        The ending tells the format: ``.json`` (the original's list), ``.jsonl``, either with ``.gz`` or ``.zst``,
+        The ending determines the format: ``.json`` (the original's list), ``.jsonl``, either with ``.gz`` or ``.zst``,
         ``.parquet``; ``-`` is stdout. The same triples give the same bytes.
     triples : iterable of Triple
 
@@ -119,7 +119,7 @@ def write(path: str | os.PathLike[str], triples: Iterable[Triple]) -> int:
 
 
 def record_of(triple: Triple) -> dict[str, Any]:
-    """Return the triple as the dict that files hold."""
+    """Return the triple as the dict that files contain."""
     record: dict[str, Any] = {side: list(getattr(triple, side)) for side in SIDES}
     record["task_id"] = triple.task
     if triple.task_name:
@@ -128,22 +128,22 @@ def record_of(triple: Triple) -> dict[str, Any]:
 
 
 def triple_of(record: Any, names: dict[str, int] | None = None) -> Triple:
-    """Return the triple that a file's record holds.
+    """Return the triple of a file's record.
 
     Parameters
     ----------
     record : dict
-        As `record_of` makes it. Keys beyond those of the form are left out.
+        As `record_of` returns it. Other keys are ignored.
     names : dict
-        Numbers given to records that carry a task's name and no number; this function adds to it.
+        Ids assigned to records with a task name and no number; updated.
 
     Raises
     ------
     RecordError
-        With the field. It is an `InputError`.
+        Names the field. It is an `InputError`.
     """
     if not isinstance(record, dict):
-        raise RecordError(f"found {_shown(record)}; {_FORM}")
+        raise RecordError(f"the record is {_shown(record)}; {_FORM}")
     for side in SIDES:
         if side not in record:
             raise RecordError(f"the field {side!r} is missing{nearest(side, map(str, record))}; {_FORM}")
@@ -156,18 +156,18 @@ def _pair(value: Any, side: str) -> Pair:
     if not isinstance(value, (list, tuple)):
         hint = f"; for no instruction write ['', {_shown(value)}]" if isinstance(value, str) else ""
         raise RecordError(f"{side} is {_shown(value)}; it must be [instruction, text]{hint}")
-    if value and all(isinstance(part, (list, tuple)) for part in value):
-        raise RecordError(f"{side} is a list of {len(value)} lists; write one record for each [instruction, text]")
+    if value and all(isinstance(item, (list, tuple)) for item in value):
+        raise RecordError(f"{side} is a list of {len(value)} lists; write a record for each [instruction, text]")
     if len(value) != 2:
         raise RecordError(f"{side} has {len(value)} elements; it must be [instruction, text]")
     instruction, text = value
     if isinstance(text, (int, float)) and not isinstance(text, bool) and math.isfinite(text):
         text = str(text)
-    for what, part in (("instruction", instruction), ("text", text)):
-        if not isinstance(part, str):
-            raise RecordError(f"the {what} of {side} is {_shown(part)}; it must be a string")
-        if not part.isascii() and any("\ud800" <= character <= "\udfff" for character in part):
-            raise RecordError(f"the {what} of {side} holds half of a surrogate pair, which is no text")
+    for field, content in (("instruction", instruction), ("text", text)):
+        if not isinstance(content, str):
+            raise RecordError(f"the {field} of {side} is {_shown(content)}; it must be a string")
+        if not content.isascii() and any("\ud800" <= character <= "\udfff" for character in content):
+            raise RecordError(f"the {field} of {side} has half of a surrogate pair, which is not text")
     if not text.strip():
         raise RecordError(f"the text of {side} is empty")
     return Pair(instruction, text)
@@ -184,7 +184,7 @@ def _task(record: dict[str, Any], names: dict[str, int]) -> tuple[int, str]:
     if number is None:
         number = names.setdefault(str(name), len(names))
     if isinstance(number, bool) or not isinstance(number, int):
-        raise RecordError(f"task_id is {_shown(number)}; it must be a whole number")
+        raise RecordError(f"task_id is {_shown(number)}; it must be an integer")
     if not -(2**31) <= number < 2**31:
         raise RecordError(f"task_id is {_shown(number)}; it must fit in 32 bits")
     return number, name or ""
@@ -204,18 +204,18 @@ def _schema() -> Any:
 
 
 class TripleFile(Sequence[Triple]):
-    """Random access to the triples of a file, with memory that does not grow with it.
+    """Random access to the triples of a file, in memory that does not grow with it.
 
-    Use it to train: ``batches.homogeneous(file.tasks, 16)`` gives the record numbers of each batch. All records are
-    read and checked once, here. Their places and tasks, 12 bytes a record, go to a scratch folder, and so does a copy
-    of the records if the file is not plain json lines. Several threads, and processes forked later, may read.
+    Use it to train: ``batches.homogeneous(file.tasks, 16)`` gives the record indices of each batch. The constructor
+    reads and checks all records. Their offsets and tasks, 12 bytes per record, are written to a scratch folder, and so
+    is a copy of the records unless the file is plain json lines. Several threads, and processes forked later, may read.
 
     Parameters
     ----------
     path : path
         As in `read`.
     scratch : path, optional
-        Where the scratch folder is made; default: the system's. It is removed when the object is.
+        Parent of the scratch folder; default: the system's. The scratch folder is removed with the object.
 
     Attributes
     ----------
@@ -231,7 +231,7 @@ class TripleFile(Sequence[Triple]):
     tasks: NDArray[np.int32]
 
     def __init__(self, path: str | os.PathLike[str], scratch: str | os.PathLike[str] | None = None) -> None:
-        # the folder goes when nothing refers to it any more
+        # the folder is removed when nothing refers to it any more
         self._scratch = tempfile.TemporaryDirectory(prefix="medi-", dir=scratch, ignore_cleanup_errors=True)
         folder = Path(self._scratch.name)
         source = Path(path)
@@ -271,7 +271,7 @@ class TripleFile(Sequence[Triple]):
     def __getitem__(self, index: int | slice) -> Triple | list[Triple]:
         """Return one triple, or a list of them for a slice."""
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            return [self[number] for number in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(f"record {index} of {len(self)}")
         index = int(index) % len(self)
@@ -281,7 +281,7 @@ class TripleFile(Sequence[Triple]):
 
 
 def _is_plain_lines(path: Path) -> bool:
-    """Tell whether a file is json lines without compression, so that a place in it is a record."""
+    """Return whether a file is json lines without compression, so that an offset in it is a record."""
     if path.suffix.lower() not in (".jsonl", ".ndjson") or not path.is_file():
         return False
     with open(path, "rb") as file:

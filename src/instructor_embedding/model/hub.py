@@ -11,8 +11,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from instructor_embedding.errors import CheckpointError, ModelNotFoundError
-from instructor_embedding.model import weights
+from instructor_embedding import namesake
+from instructor_embedding.errors import CheckpointError, ModelNotFoundError, nearest
+from instructor_embedding.model.folder import tensors
 
 _JSON_FILES = (
     "modules.json",
@@ -24,6 +25,7 @@ _JSON_FILES = (
 )
 _EXAMPLE = "hkunlp/instructor-large"
 BUNDLED = "instructor-mini"  # comes with the package
+_PUBLISHED = (BUNDLED, "hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl")
 _BY_HAND = "download it where there is a network and pass the folder"
 
 
@@ -53,6 +55,7 @@ def resolve(
     ModelNotFoundError
         There is no such folder or model, or the hub cannot be reached and the cache has no copy.
     """
+    namesake.warn_if_replaced()
     path = Path(name).expanduser()
     if path.exists():
         return path
@@ -64,7 +67,27 @@ def resolve(
     repo = text if "/" in text else f"sentence-transformers/{text}"
     cache = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
     options = {"cache_dir": str(cache) if cache else None, "token": token, "revision": revision}
-    return _download(repo, options, local_files_only)
+    try:
+        return _download(repo, options, local_files_only)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(f"{error}{nearest(text, _PUBLISHED)}") from None
+
+
+def upload(
+    folder: Path,
+    repo: str,
+    message: str,
+    token: str | bool | None = None,
+    private: bool | None = None,
+    revision: str | None = None,
+) -> str:
+    """Upload a folder to a repository of the hub, created if missing; returns the commit's address."""
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi(token=token)
+    api.create_repo(repo, private=private, exist_ok=True)
+    commit = api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message, revision=revision)
+    return str(commit.commit_url)
 
 
 def _is_hub_id(name: str) -> bool:
@@ -152,7 +175,7 @@ def _needed(files: list[str], repo: str) -> list[str]:
     for home in sorted(homes):
         prefix = "" if home == "." else f"{home}/"
         names = {file.removeprefix(prefix) for file in files if file.startswith(prefix)}
-        chosen = next((name for name in weights.NAMES if name in names), None)
+        chosen = next((name for name in tensors.NAMES if name in names), None)
         if chosen:
             needed.append(prefix + chosen)
         if chosen and chosen.endswith(".index.json"):

@@ -17,18 +17,18 @@ Float32 = npt.NDArray[np.float32]
 class Packed:
     """Token ids of `n` texts back to back; text `i` is ``ids[starts[i]:starts[i + 1]]``.
 
-    Use it wherever a batch goes from one room to the next; a backend that needs padding calls `padded`.
+    Use it wherever a batch passes from one module to the next; a backend that needs padding calls `padded`.
 
     Parameters
     ----------
     ids : int32 of shape (tokens,)
-        Token ids, instruction included, each text closed by the end mark.
+        Token ids, instruction included, each text closed by the EOS token.
     starts : int32 of shape (n + 1,)
         Where each text starts; the last entry is the number of tokens.
     skip : int32 of shape (n,)
         Leading tokens left out of the mean: the instruction's. Always less than the text's length.
     full : int32 of shape (n,)
-        Length before truncation; more than `lengths` where a text was cut.
+        Length before truncation; more than `lengths` where a text was truncated.
     """
 
     ids: Int32
@@ -46,13 +46,33 @@ class Packed:
         return np.diff(self.starts)
 
     def take(self, order: npt.NDArray[np.intp]) -> Packed:
-        """Return the texts numbered in `order`, packed again."""
+        """Return the texts whose indices are in `order`, packed again."""
         lengths = self.lengths[order]
         starts = np.zeros(len(order) + 1, np.int32)
         np.cumsum(lengths, out=starts[1:])
-        # position of every token: the start of its text in self, plus its place inside the text
-        where = np.repeat(self.starts[order] - starts[:-1], lengths) + np.arange(starts[-1], dtype=np.int32)
-        return Packed(self.ids[where], starts, self.skip[order], self.full[order])
+        # position of every token: the start of its text in self, plus its offset inside the text
+        position = np.repeat(self.starts[order] - starts[:-1], lengths) + np.arange(starts[-1], dtype=np.int32)
+        return Packed(self.ids[position], starts, self.skip[order], self.full[order])
+
+    @classmethod
+    def join(cls, batches: Sequence[Packed]) -> Packed:
+        """Return the texts of several batches in one, in order.
+
+        Use it to compute the texts of many requests, or shards, in one run.
+
+        Examples
+        --------
+        >>> Packed.join([Packed.of([[5, 1]], [0]), Packed.of([[6, 7, 1], [1]], [2, 0])]).starts.tolist()
+        [0, 2, 5, 6]
+        """
+        if not batches:
+            return cls.of([], [])
+        starts = np.zeros(sum(map(len, batches)) + 1, np.int32)
+        np.cumsum(np.concatenate([batch.lengths for batch in batches]), out=starts[1:])
+        ids, skip, full = (
+            np.concatenate([getattr(batch, name) for batch in batches]) for name in ("ids", "skip", "full")
+        )
+        return cls(ids, starts, skip, full)
 
     def runs(self) -> Iterator[tuple[int, int, int]]:
         """Yield (first text, number of texts, their length) for each run of neighbors of equal length."""

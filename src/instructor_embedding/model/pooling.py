@@ -1,4 +1,4 @@
-"""From token states to vectors: instruction-masked mean, dense layer, normalization."""
+"""From token states to vectors: mean pooling without the instruction, dense layers, normalization."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from instructor_embedding.model.folder.contents import ACTIVATIONS as NAMES
 from instructor_embedding.model.packed import Packed
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    f"torch.nn.modules.{module}.{kind.__name__}": kind
-    for module, kinds in {
-        "linear": (nn.Identity,),
-        "activation": (nn.Tanh, nn.ReLU, nn.GELU, nn.SiLU, nn.Sigmoid),
-    }.items()
-    for kind in kinds
-}
+ACTIVATIONS: dict[str, type[nn.Module]] = {name: getattr(nn, name.rpartition(".")[2]) for name in NAMES}
 
 
 class Dense(nn.Module):
@@ -36,14 +30,14 @@ class Dense(nn.Module):
 
 
 class Head(nn.Module):
-    """Pools token states to one vector a text.
+    """Pools token states to one vector per text.
 
     Parameters
     ----------
     dense : sequence of Dense
-        Applied after the mean, in order.
+        Applied to the mean, in order.
     normalize : bool
-        Scale vectors to length 1.
+        Scale vectors to unit norm.
     """
 
     def __init__(self, dense: list[Dense], normalize: bool) -> None:
@@ -53,13 +47,13 @@ class Head(nn.Module):
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         """Pool padded `states` (B, L, D) over the tokens where `mask` (B, L) is 1; returns float32 (B, dim)."""
-        kept = mask.to(states.dtype)[:, :, None]
-        return self.project((states * kept).sum(1) / kept.sum(1).clamp(min=1e-9))
+        weights = mask.to(states.dtype)[:, :, None]
+        return self.project((states * weights).sum(1) / weights.sum(1).clamp(min=1e-9))
 
     def packed(self, states: Tensor, batch: Packed) -> Tensor:
         """Pool packed `states` (T, D), the first ``batch.skip`` tokens of each text left out; float32 (n, dim)."""
-        parts = zip(states.split(batch.lengths.tolist()), batch.skip.tolist(), strict=True)
-        return self.project(torch.stack([part[skip:].mean(0) for part, skip in parts]))
+        texts = zip(states.split(batch.lengths.tolist()), batch.skip.tolist(), strict=True)
+        return self.project(torch.stack([rows[skip:].mean(0) for rows, skip in texts]))
 
     def dense_layers(self) -> list[Dense]:
         """Return the dense layers, in order."""
@@ -71,3 +65,9 @@ class Head(nn.Module):
             mean = dense(mean)
         mean = mean.float()
         return F.normalize(mean, dim=1, eps=1e-12) if self.normalize else mean
+
+
+def pooling_mask(mask: Tensor, skip: Tensor) -> Tensor:
+    """Return the attention `mask` (B, L) without the first `skip` (B,) tokens, at least the last token left."""
+    skip = torch.minimum(skip, mask.sum(1).to(skip.dtype) - 1)
+    return mask * (torch.arange(mask.shape[1], device=mask.device) >= skip[:, None])

@@ -1,19 +1,17 @@
-"""A model from scratch: a tokenizer trained on texts, random weights of a named shape."""
+"""Random weights: models of a named shape before any training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 import torch
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer
 from torch import nn
 
-from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.model.checkpoint import Checkpoint
+from instructor_embedding.errors import choose
+from instructor_embedding.model.config import T5Config
+from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.pooling import Dense, Head
-from instructor_embedding.model.t5 import Attention, FeedForward, RMSNorm, T5Config, T5Encoder
+from instructor_embedding.model.t5 import Attention, FeedForward, RMSNorm, T5Encoder
 from instructor_embedding.model.tokens import TextTokenizer
 
 # d_model, d_kv, d_ff, layers, heads, gated, dimensions of the vectors; base, large and xl are hkunlp/instructor-*
@@ -29,7 +27,7 @@ SHAPES = {
 _IDENTITY = "torch.nn.modules.linear.Identity"
 
 
-def random_checkpoint(shape: str, tokenizer: Tokenizer, *, seed: int = 0, vocab_size: int | None = None) -> Checkpoint:
+def random_embedder(shape: str, tokenizer: Tokenizer, *, seed: int = 0, vocab_size: int | None = None) -> Embedder:
     """Return an untrained model of a named shape, the same for the same seed on every machine.
 
     Use it to train from scratch and to measure speed where no published weights are at hand.
@@ -39,7 +37,7 @@ def random_checkpoint(shape: str, tokenizer: Tokenizer, *, seed: int = 0, vocab_
     shape : str
         One of ``SHAPES``.
     tokenizer : tokenizers.Tokenizer
-        With ``<pad>`` as token 0 and ``</s>`` as token 1, as `train_tokenizer` makes it.
+        With ``<pad>`` as token 0 and ``</s>`` as token 1, as `training.tokenizer.train_tokenizer` makes it.
     seed : int
     vocab_size : int, optional
         Rows of the embedding; default: the tokenizer's size.
@@ -49,8 +47,7 @@ def random_checkpoint(shape: str, tokenizer: Tokenizer, *, seed: int = 0, vocab_
     InputError
         The shape is unknown.
     """
-    if shape not in SHAPES:
-        raise InputError(f"shape={shape!r} is unknown{nearest(shape, SHAPES)}; known: {', '.join(SHAPES)}")
+    choose("shape", shape, SHAPES)
     d_model, d_kv, d_ff, layers, heads, gated, dimension = SHAPES[shape]
     config = T5Config(
         vocab_size=vocab_size or tokenizer.get_vocab_size(),
@@ -68,37 +65,7 @@ def random_checkpoint(shape: str, tokenizer: Tokenizer, *, seed: int = 0, vocab_
     for module in (encoder, dense):
         module.to_empty(device="cpu")
         fill(module, random)
-    return Checkpoint(encoder.eval(), Head([dense], normalize=True).eval(), TextTokenizer(tokenizer))
-
-
-def train_tokenizer(texts: Iterable[str], size: int, *, uncased: bool = False) -> Tokenizer:
-    """Train a tokenizer of T5's kind (unigram pieces of words) with at most `size` pieces on `texts`.
-
-    Parameters
-    ----------
-    texts : iterable of str
-    size : int
-    uncased : bool
-        Read all letters as small ones and each punctuation mark as a piece of its own, so that a word has one form:
-        more words fit into the vocabulary of a small model.
-    """
-    tokenizer = Tokenizer(models.Unigram())
-    common = [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " ")]
-    if uncased:
-        begin = normalizers.Replace(Regex(r"(?<![\w▁])(?=\w)"), "▁")  # marks where a word begins
-        tokenizer.normalizer = normalizers.Sequence([*common, normalizers.Lowercase(), begin])
-        split: list[Any] = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("isolated")]
-    else:
-        tokenizer.normalizer = normalizers.Sequence(common)
-        split = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="always")]
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(split)
-    special = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=size, special_tokens=special, unk_token="<unk>", show_progress=False, shrinking_factor=0.75
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    return tokenizer
+    return Embedder(encoder, Head([dense], normalize=True), TextTokenizer(tokenizer)).eval()
 
 
 def fill(module: nn.Module, random: np.random.RandomState) -> None:

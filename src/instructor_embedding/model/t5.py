@@ -10,9 +10,7 @@ layer stays float32 too: T5 leaves the range of float16 there.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -20,7 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from instructor_embedding.model.config import T5Config
 from instructor_embedding.model.packed import Packed
+from instructor_embedding.model.position import buckets
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -28,26 +28,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
     "silu": F.silu,
 }
-
-
-@dataclass(frozen=True)
-class T5Config:
-    """Shape of a T5 encoder; the names are T5's own."""
-
-    vocab_size: int
-    d_model: int
-    d_kv: int
-    d_ff: int
-    num_layers: int
-    num_heads: int
-    activation: str = "relu"
-    gated: bool = False
-    relative_attention_num_buckets: int = 32
-    relative_attention_max_distance: int = 128
-    layer_norm_epsilon: float = 1e-6
-    dropout_rate: float = 0.1
-    pad_token_id: int = 0
-    eos_token_id: int = 1
 
 
 class RMSNorm(nn.Module):
@@ -218,15 +198,17 @@ class T5Encoder(nn.Module):
 
         It depends on the distance alone, so that the bias of a shorter text is the upper left part.
         """
-        place = torch.arange(length, device=self.device)
-        return self._bias_of(place[None, :] - place[:, None])[None]
+        position = torch.arange(length, device=self.device)
+        distance = position[None, :] - position[:, None]
+        index = self._buckets(length)[distance + length - 1]
+        return cast(Tensor, self.relative_bias(index).float().movedim(-1, 0))[None]
 
     def distance_bias(self, length: int) -> Tensor:
-        """Return the same numbers once for each distance from ``1 - L`` to ``L - 1``, float32 of shape (H, 2 L - 1)."""
-        return self._bias_of(torch.arange(1 - length, length, device=self.device))
+        """Return the same values once per distance from ``1 - L`` to ``L - 1``, float32 of shape (H, 2 L - 1)."""
+        return cast(Tensor, self.relative_bias(self._buckets(length)).float().T)
 
-    def _bias_of(self, distance: Tensor) -> Tensor:
-        return cast(Tensor, self.relative_bias(_buckets(distance, self.config)).float().movedim(-1, 0))
+    def _buckets(self, length: int) -> Tensor:
+        return torch.from_numpy(buckets(length, self.config)).to(self.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> T5Encoder:
         """Convert as ``nn.Module`` does, but keep the second feed-forward products out of float16."""
@@ -241,13 +223,3 @@ class T5Encoder(nn.Module):
 def _table(rows: int, columns: int) -> nn.Embedding:
     """Return an embedding that is not yet filled: to draw its numbers on the meta device would import a compiler."""
     return nn.Embedding(rows, columns, _weight=torch.empty(rows, columns))
-
-
-def _buckets(distance: Tensor, config: T5Config) -> Tensor:
-    """Sort distances (key position less query position) into T5's buckets: exact when near, logarithmic when far."""
-    half = config.relative_attention_num_buckets // 2
-    exact = half // 2
-    size = distance.abs()
-    growth = math.log(config.relative_attention_max_distance / exact)
-    far = exact + (torch.log(size.clamp(min=1).float() / exact) / growth * (half - exact)).long()
-    return torch.where(size < exact, size, far.clamp(max=half - 1)) + half * (distance > 0)

@@ -1,18 +1,21 @@
 """Pairs to token ids, with the exact rules of the original.
 
-With ``tok(s)`` the ids of ``s.strip()`` including the end mark, cut to L = max_length (the first L - 1 pieces and the
-end mark are kept), a pair (I, t) becomes ``tok(I + t.strip())``: the instruction is not stripped, so a blank at its end
-separates it from the text, and without one the text's first word is glued to it.
+With ``tok(s)`` the ids of ``s.strip()`` including the EOS token, truncated to L = max_length (the first L - 1 pieces
+and the EOS token stay), a pair (I, t) becomes ``tok(I + t.strip())``: the instruction is not stripped, so a blank at
+its end separates it from the text, and without one the text's first word is glued to it.
 
-The first k tokens are left out of the mean: k is the number of pieces of ``tok(I)`` without the end mark, or 0 if that
-is at most 1.
-Where the last piece of the instruction merges with the text, the border is approximate, as in the original.
-The end mark is always pooled: k is at most the length less one (the original returned a zero vector or crashed there).
+The first k tokens are not pooled: k is the number of pieces of ``tok(I)`` without the EOS token, or 0 if that is at
+most 1. Where the last piece of the instruction merges with the text, the border is approximate, as in the original.
+The EOS token is always pooled: k is at most the length less one (the original returned a zero vector or crashed there).
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -22,19 +25,21 @@ from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Int32, Packed
 
 _CACHED_INSTRUCTIONS = 4096
+_CHARACTERS = 16  # per token, that a prefix has: several times more than in any language
+_BETWEEN_WORDS = re.compile(r"(?<=\w) (?=\w)")
 
 
 class TextTokenizer:
-    """Turns pairs into `Packed`; keeps the piece counts of the instructions it saw last.
+    """Turns pairs into `Packed`; caches the piece counts of recent instructions.
 
-    Use it through ``INSTRUCTOR``; alone where only token counts are wanted.
+    Use it through ``INSTRUCTOR`` or ``Encoder``; alone where only token counts are needed.
 
     Parameters
     ----------
     tokenizer : tokenizers.Tokenizer
         The checkpoint's tokenizer. Its own padding and truncation are switched off.
     max_length : int
-        Tokens kept of each text, instruction and end mark included.
+        Most tokens of a text, instruction and EOS token included.
     lower : bool
         Lower-case everything first (``do_lower_case`` of the checkpoint).
     """
@@ -49,7 +54,7 @@ class TextTokenizer:
 
     @property
     def max_length(self) -> int:
-        """Tokens kept of each text; settable, at least 1."""
+        """Most tokens of a text; settable, at least 1."""
         return self._max_length
 
     @max_length.setter
@@ -59,8 +64,16 @@ class TextTokenizer:
         self._max_length = int(value)
 
     def pack(self, pairs: Sequence[Pair]) -> Packed:
-        """Tokenize `pairs` by the rules at the head of this file."""
-        rows = self._ids(instruction + text.strip() for instruction, text in pairs)
+        """Tokenize `pairs` by the rules at the head of this file.
+
+        Of a text many times longer than `max_length`, only a prefix is tokenized where that gives the same tokens;
+        ``full`` is a lower bound then, and `count` gives the exact number.
+        """
+        texts = [instruction + text.strip() for instruction, text in pairs]
+        rows = self._ids(self._prefix(text) for text in texts)
+        for row, text in enumerate(texts):
+            if len(text) > self._long and len(rows[row]) <= self._max_length + 1:  # the prefix may be too short
+                (rows[row],) = self._ids([text])
         full = [len(row) for row in rows]
         limit = self._max_length
         rows = [row if len(row) <= limit else row[: limit - 1] + row[-1:] for row in rows]
@@ -81,18 +94,46 @@ class TextTokenizer:
         return np.array([len(row) for row in rows], np.int32)
 
     def _ids(self, texts: Iterable[str]) -> list[list[int]]:
-        """Token ids of each text, stripped, the end mark included."""
+        """Token ids of each text, stripped, the EOS token included."""
         stripped = [text.strip().lower() if self.lower else text.strip() for text in texts]
         encode = getattr(self.tokenizer, "encode_batch_fast", self.tokenizer.encode_batch)
         return [encoding.ids for encoding in encode(stripped)]
 
+    @property
+    def _long(self) -> int:
+        """Characters beyond which a prefix is tried."""
+        return _CHARACTERS * self._max_length
+
+    def _prefix(self, text: str) -> str:
+        """Return a prefix of a very long text whose tokens are the first tokens of the text, or the text.
+
+        Tokenizers of T5's kind split at white space first and then each word alone, so that a prefix which ends between
+        two words has the tokens of the complete text.
+        """
+        if len(text) <= self._long or not self._splits_words:
+            return text
+        space = _BETWEEN_WORDS.search(text, self._long)
+        return text if space is None else text[: space.start()]
+
+    @cached_property
+    def _splits_words(self) -> bool:
+        """Whether the tokenizer splits at white space before anything else."""
+        spec = json.loads(self.tokenizer.to_str()).get("pre_tokenizer") or {}
+        first = (spec.get("pretokenizers") or [spec])[0]
+        kind = first.get("type")
+        return kind in ("WhitespaceSplit", "Whitespace") or (kind == "Metaspace" and first.get("split", True) is True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what is cached out of pickles: equal tokenizers have equal pickles."""
+        return {key: value for key, value in self.__dict__.items() if key != "_splits_words"} | {"_pieces": {}}
+
     def _masked(self, pieces: int) -> int:
-        """Tokens masked for an instruction of that many pieces, the end mark not counted."""
+        """Tokens masked for an instruction of that many pieces, the EOS token not counted."""
         masked = min(pieces + 1, self._max_length) - 1
         return 0 if masked <= 1 else masked
 
     def _instruction_pieces(self, instructions: set[str]) -> dict[str, int]:
-        """Count the pieces of each instruction, from the cache where it was seen before."""
+        """Count the pieces of each instruction, from the cache where it is there."""
         cache = self._pieces
         known = {text: cache[text] for text in instructions if text in cache}
         new = sorted(instructions - known.keys())

@@ -1,156 +1,72 @@
-"""Tensors from weight files: safetensors or torch's own format, in one file or in shards.
-
-Both are memory-mapped where the format allows it, and neither ever unpickles anything but tensors.
-"""
+"""Weights: all numbers of a model as numpy arrays, in the formats that they are stored in; no torch."""
 
 from __future__ import annotations
 
-import ctypes
-import json
-import pickle
-import re
-import zipfile
-from bisect import bisect_left
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
+import numpy as np
 
-from instructor_embedding.errors import CheckpointError
-
-SAFE = "model.safetensors"
-TORCH = "pytorch_model.bin"
-NAMES = (SAFE, f"{SAFE}.index.json", TORCH, f"{TORCH}.index.json")
-
-_LFS_MARK = b"version https://git-lfs"
-_MADV_DONTNEED = 4
-_MAPPING = re.compile(  # one mapping in /proc/self/smaps; file 0 is memory without a file
-    r"^(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) \S+ \S+ \S+ (?P<file>\d+).*\n(?P<facts>(?:[A-Z]\w+:.*\n)*)", re.MULTILINE
-)
-_DOWNLOAD = "download or copy it again"
+from instructor_embedding.model.config import T5Config
+from instructor_embedding.model.folder.arrays import Array
 
 
-def find(folder: Path) -> Path | None:
-    """Return the weight file of a folder, safetensors before torch's format, or None."""
-    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+@dataclass(frozen=True)
+class DenseWeights:
+    """A dense layer after pooling.
 
-
-def read(folder: Path) -> tuple[dict[str, Tensor], Path]:
-    """Read all tensors of a folder, by name, and say which file they came from.
-
-    Raises
-    ------
-    CheckpointError
-        There is no weight file, or it is empty, truncated, a git-lfs pointer, or holds more than tensors.
+    Parameters
+    ----------
+    weight : array of shape (out, in)
+        Floating-point, or the codes of `lowbit`.
+    bias : floating-point of shape (out,), optional
+    activation : str
+        Dotted name of torch's module, one of `pooling.ACTIVATIONS`.
+    scale : array, optional
+        Of codes, see `lowbit`.
     """
-    path = find(folder)
-    if path is None:
-        raise CheckpointError(f"{folder} holds no weights; expected one of {', '.join(NAMES)}")
-    if path.name.endswith(".index.json"):
-        return _read_shards(path), path
-    return read_file(path), path
+
+    weight: Array
+    bias: Array | None
+    activation: str
+    scale: Array | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Outputs and inputs."""
+        rows, columns = self.weight.shape
+        return rows, columns * (2 if self.scale is not None and self.weight.dtype == np.uint8 else 1)
 
 
-def read_file(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of one file; see `read` for the errors."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(_LFS_MARK))
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
-    if head == _LFS_MARK:
-        raise CheckpointError(f"{path} is a git-lfs pointer, not the weights; run: git lfs pull")
-    if not head:
-        raise CheckpointError(f"{path} is empty; {_DOWNLOAD}")
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+@dataclass(frozen=True)
+class Weights:
+    """What a model computes with.
 
+    Use it to make a backend that needs no torch; it comes from a folder, or from a model in memory.
 
-def read_json(path: Path) -> Any:
-    """Read a json file or say which one is broken and where."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing; is {path.parent} a whole checkpoint?") from None
-    except UnicodeDecodeError:
-        raise CheckpointError(f"{path} is no json file; {_DOWNLOAD}") from None
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path} is broken json at line {error.lineno}: {error.msg}; {_DOWNLOAD}") from None
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _read_shards(index: Path) -> dict[str, Tensor]:
-    """Read every file that an index names, and check that it holds what the index says."""
-    content = read_json(index)
-    names = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(names, dict) or not all(isinstance(file, str) for file in names.values()):
-        raise CheckpointError(f"{index} has no 'weight_map' from tensors to files; {_DOWNLOAD}")
-    tensors: dict[str, Tensor] = {}
-    for file in sorted(set(names.values())):
-        path = index.parent / file
-        if Path(file).name != file:
-            raise CheckpointError(f"{index} names {file!r}, which is outside its folder")
-        if not path.is_file():
-            raise CheckpointError(f"{index} names {file}, which is missing; {_DOWNLOAD}")
-        tensors.update(read_file(path))
-    lost = sorted(set(names) - set(tensors))
-    if lost:
-        raise CheckpointError(f"{index} names the tensor {lost[0]}, which is not in {names[lost[0]]}; {_DOWNLOAD}")
-    return tensors
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with cast(Callable[..., Any], safe_open)(str(path), framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is truncated or broken ({_short(error)}); {_DOWNLOAD}") from None
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        # files written before torch 1.6 are no zip archives and cannot be mapped
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) or "Unsupported class" in str(error):
-            raise CheckpointError(
-                f"{path} holds pickled objects that are no tensors, which are never loaded; "
-                "save the weights alone, best as safetensors"
-            ) from None
-        raise CheckpointError(f"{path} is truncated or broken; {_DOWNLOAD}") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AssertionError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is truncated or broken ({_short(error)}); {_DOWNLOAD}") from None
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"{path} is no mapping from names to tensors; save model.state_dict() instead")
-    return content
-
-
-def _short(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
-
-
-def release(tensors: list[Tensor]) -> None:
-    """Give back the memory of tensors that are mapped from a file and were never written to; Linux only.
-
-    Use it when a copy of them is at work: they stay readable, from the file.
+    Parameters
+    ----------
+    config : T5Config
+    tensors : mapping of str to array
+        Names are those of ``T5Encoder.state_dict``. Weights in 8 or 4 bits are ``NAME.weight`` (codes),
+        ``NAME.weight_scale`` and, of the table of embeddings, ``NAME.weight_columns``; see `lowbit`.
+    dense : tuple of DenseWeights
+        Applied to the pooled states, in order.
+    normalize : bool
+        Whether vectors have unit norm.
     """
-    try:
-        maps = Path("/proc/self/smaps").read_text(encoding="utf-8", errors="replace")
-        libc = ctypes.CDLL(None)
-    except OSError:
-        return
-    places = sorted(tensor.data_ptr() for tensor in tensors)
-    for part in _MAPPING.finditer(maps):
-        start, end = int(part["start"], 16), int(part["end"], 16)
-        place = bisect_left(places, start)
-        if part["file"] != "0" and place < len(places) and places[place] < end and _clean(part["facts"]):
-            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_DONTNEED)
 
+    config: T5Config
+    tensors: Mapping[str, Array]
+    dense: tuple[DenseWeights, ...]
+    normalize: bool
 
-def _clean(facts: str) -> bool:
-    """Say whether a mapping, in the words of smaps, holds no page of its own that its file does not have."""
-    counts = dict(re.findall(r"^(\w+): +(\d+) kB$", facts, re.MULTILINE))
-    return counts.get("Private_Dirty") == counts.get("Anonymous") == counts.get("Swap") == "0"
+    @property
+    def dimension(self) -> int:
+        """Dimensions of a vector."""
+        return len(self.dense[-1].weight) if self.dense else self.config.d_model
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether linear layers are stored in 8 or 4 bits."""
+        return any(name.endswith(".weight_scale") and not name.startswith("embedding.") for name in self.tensors)

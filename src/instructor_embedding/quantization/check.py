@@ -1,4 +1,4 @@
-"""What a smaller model loses: cosines to the vectors before, neighbors kept, scores of tasks; and a bound on it."""
+"""The loss of a quantized model: cosines to the original vectors, shared neighbors, scores of tasks; and bounds."""
 
 from __future__ import annotations
 
@@ -11,33 +11,32 @@ import numpy.typing as npt
 
 from instructor_embedding.errors import InputError
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
-from instructor_embedding.quantization.search import neighbors, overlap
-from instructor_embedding.quantization.vectors import table, unit
+from instructor_embedding.quantization.search import overlap
+from instructor_embedding.vectors import Float32, checked, nearest, paired_cosines, unit
 
 NEIGHBORS = 10
-_REMEMBERED = 2000  # pairs of an evaluation that are compared
+_COMPARED = 2000  # pairs of an evaluation whose vectors are compared
 
 
 class Model(Protocol):
-    """What can be compared: most often an `INSTRUCTOR`."""
+    """A model that can be compared, such as an `INSTRUCTOR`."""
 
     def encode(self, pairs: Any, /, *, truncate: Literal["warn", "error", "quiet"] = "warn") -> Any:
-        """Return a vector for each pair."""
+        """Return a vector per pair."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near a smaller model's vectors are to those before.
+    """How close the vectors of a quantized model are to the original ones.
 
     Parameters
     ----------
     cosine : float
-        Mean cosine between a text's two vectors.
+        Mean cosine between the two vectors of a text.
     lowest : float
-        The lowest of them.
+        The lowest cosine.
     overlap : float
-        Part of each text's 10 nearest neighbors, among the texts given, that are still among them, 0 to 1.
+        Share of each text's 10 nearest neighbors, among these texts, that both models agree on, 0 to 1.
     texts : int
     """
 
@@ -47,52 +46,52 @@ class Agreement:
     texts: int
 
     def __str__(self) -> str:
-        """Return it in one line."""
+        """Return one line for the terminal."""
         return (
             f"cosine {self.cosine:.5f} (lowest {self.lowest:.5f}), "
-            f"{self.overlap:.1%} of {NEIGHBORS} neighbors kept, {self.texts} texts"
+            f"{self.overlap:.1%} of {NEIGHBORS} neighbors shared, {self.texts} texts"
         )
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a smaller model may lose.
+    """Bounds on the loss of a quantized model.
 
     Parameters
     ----------
     cosine : float
         Least mean cosine.
     overlap : float
-        Least part of neighbors kept, 0 to 1.
+        Least share of neighbors, 0 to 1.
     loss : float
-        Most points that the mean of the tasks' scores may fall.
+        Most points by which the mean score of the tasks may fall.
     """
 
     cosine: float
     overlap: float
     loss: float
 
-    def broken(self, agreement: Agreement, losses: Mapping[str, float]) -> list[str]:
-        """Return what is below the bounds, one sentence each.
+    def violations(self, agreement: Agreement, losses: Mapping[str, float]) -> list[str]:
+        """Return a sentence for each bound that is violated.
 
         Parameters
         ----------
         agreement : Agreement
         losses : mapping
-            Points that each task's score fell by; empty where no task was run.
+            Points by which the score of each task fell; empty where no task was run.
         """
-        found = []
+        sentences = []
         if not agreement.cosine >= self.cosine:
-            found.append(f"the mean cosine is {agreement.cosine:.5f}, below {self.cosine}")
+            sentences.append(f"the mean cosine is {agreement.cosine:.5f}, below {self.cosine}")
         if not agreement.overlap >= self.overlap:
-            found.append(f"{agreement.overlap:.1%} of the neighbors are kept, less than {self.overlap:.1%}")
+            sentences.append(f"{agreement.overlap:.1%} of the neighbors are shared, less than {self.overlap:.1%}")
         mean = float(np.mean(list(losses.values()))) if losses else 0.0
         if not mean <= self.loss:
-            found.append(f"the mean of {len(losses)} tasks fell by {mean:.2f} points, more than {self.loss}")
-        return found
+            sentences.append(f"the mean of {len(losses)} tasks fell by {mean:.2f} points, more than {self.loss}")
+        return sentences
 
 
-# what is refused unless told otherwise, by the kind of weights
+# default bounds by the format of the weights
 BOUNDS = {
     "int8": Bounds(0.999, 0.93, 0.3),
     "int4": Bounds(0.97, 0.75, 1.0),
@@ -103,7 +102,7 @@ BOUNDS = {
 
 
 def agreement(before: npt.ArrayLike, after: npt.ArrayLike) -> Agreement:
-    """Compare the vectors of the same texts, by the model before and by the smaller one.
+    """Compare the vectors of the same texts by the original and the quantized model.
 
     Parameters
     ----------
@@ -114,13 +113,14 @@ def agreement(before: npt.ArrayLike, after: npt.ArrayLike) -> Agreement:
     InputError
         The shapes differ, or there are fewer than two texts.
     """
-    a = table(before, "before")
-    b = table(after, "after", a.shape[1])
+    a = checked(before, "before")
+    b = checked(after, "after", a.shape[1])
     if len(a) != len(b) or len(a) < 2:
         raise InputError(f"before and after must be vectors of the same texts, at least two; got {len(a)} and {len(b)}")
-    cosines = (unit(a) * unit(b)).sum(1, dtype=np.float64)
-    kept = overlap(neighbors(b, NEIGHBORS), neighbors(a, NEIGHBORS))
-    return Agreement(float(cosines.mean()), float(cosines.min()), kept, len(a))
+    cosines = paired_cosines(a, b).astype(np.float64)
+    neighbors = [nearest(unit(rows), unit(rows), NEIGHBORS, exclude_self=True)[1] for rows in (b, a)]
+    shared = overlap(*neighbors)
+    return Agreement(float(cosines.mean()), float(cosines.min()), shared, len(a))
 
 
 def compare(before: Model, after: Model, pairs: Sequence[Pair]) -> Agreement:
@@ -129,8 +129,8 @@ def compare(before: Model, after: Model, pairs: Sequence[Pair]) -> Agreement:
     return agreement(*(model.encode(distinct, truncate="quiet") for model in (before, after)))
 
 
-class Remembering:
-    """A model that remembers the first vectors it gave, so that an evaluation's texts need not be encoded again."""
+class Recorded:
+    """A model whose first vectors are recorded, so that the texts of an evaluation are not encoded again to compare."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -138,15 +138,15 @@ class Remembering:
 
     def encode(self, pairs: list[Pair], /) -> Float32:
         """Return the model's vectors."""
-        found: Float32 = self.model.encode(pairs, truncate="quiet")
-        for pair, vector in zip(pairs, found, strict=True):
-            if len(self.vectors) >= _REMEMBERED:
+        vectors: Float32 = self.model.encode(pairs, truncate="quiet")
+        for pair, vector in zip(pairs, vectors, strict=True):
+            if len(self.vectors) >= _COMPARED:
                 break
             self.vectors.setdefault(pair, vector)
-        return found
+        return vectors
 
-    def agreement(self, other: Remembering) -> Agreement:
-        """Compare what both remember."""
+    def agreement(self, other: Recorded) -> Agreement:
+        """Compare the pairs that both recorded."""
         shared = [pair for pair in self.vectors if pair in other.vectors]
-        mine, theirs = (np.stack([each.vectors[pair] for pair in shared]) for each in (self, other))
-        return agreement(mine, theirs)
+        before, after = (np.stack([model.vectors[pair] for pair in shared]) for model in (self, other))
+        return agreement(before, after)

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from instructor_embedding.errors import InstructorError
 from instructor_embedding.serving import log, refusal
 from instructor_embedding.serving.exchange import Exchange, Operation
-from instructor_embedding.serving.refusal import ClientGone, Refusal
+from instructor_embedding.serving.refusal import ClientGoneError, RefusedError
 from instructor_embedding.serving.service import Service
 
 _ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
@@ -47,8 +47,8 @@ class Endpoint:
         """Answer one request."""
         start = time.perf_counter()
         request = Request(scope, receive)
-        given = request.headers.get("x-request-id", "")
-        number = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        label = request.headers.get("x-request-id", "")
+        number = label if _ID.fullmatch(label) else uuid.uuid4().hex
         facts: dict[str, Any] = {"id": number, "method": scope["method"], "path": self.operation.path}
         exchange = Exchange(self.service, request, facts)
         service = self.service
@@ -75,7 +75,7 @@ class Endpoint:
         try:
             self._authorize(exchange.request)
             return await self.operation.handler(exchange)
-        except ClientGone:
+        except ClientGoneError:
             return None
         except Exception as error:
             if refusal.status_of(error) == 500:
@@ -89,11 +89,13 @@ class Endpoint:
             return
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not shown:
-            raise Refusal(401, "this server needs an API key: send the header Authorization: Bearer KEY", "no_api_key")
+            raise RefusedError(
+                401, "this server needs an API key; send the header Authorization: Bearer KEY", "no_api_key"
+            )
         # every key is compared, in a time that depends on neither
         matches = [hmac.compare_digest(shown.strip().encode("latin-1", "replace"), key) for key in self.keys]
         if not any(matches):
-            raise Refusal(401, "the API key is wrong", "invalid_api_key")
+            raise RefusedError(401, "the API key is wrong", "invalid_api_key")
 
     def _count(self, status: int, seconds: float) -> None:
         metrics, path = self.service.metrics, self.operation.path

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from instructor_embedding.serving import openapi, reply
 from instructor_embedding.serving.access import Endpoint
 from instructor_embedding.serving.exchange import Exchange, Operation
-from instructor_embedding.serving.refusal import Refusal
+from instructor_embedding.serving.refusal import RefusedError
 from instructor_embedding.serving.refusal import reply as refused
 from instructor_embedding.serving.routes import about, compare, embed, embeddings, page, tokenize
 from instructor_embedding.serving.service import Service
@@ -59,7 +59,8 @@ def application(
         return reply.as_json(description)
 
     routes = [route(operation, operation.path, operation.path in about.OPEN) for operation in OPERATIONS]
-    routes.append(route(Operation("GET", "/openapi.json", described, None, dict, "This document"), "/openapi.json", True))
+    itself = Operation("GET", "/openapi.json", described, None, dict, "This document")
+    routes.append(route(itself, itself.path, True))
     pages = Operation("GET", "/page", page.page, None, str, "The playground")
     routes += [route(pages, address, True) for address in page.addresses()]
 
@@ -72,7 +73,13 @@ def application(
     middleware = []
     if cors:
         middleware.append(
-            Middleware(CORSMiddleware, allow_origins=list(cors), allow_headers=["*"], expose_headers=EXPOSED)
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(cors),
+                allow_methods=["GET", "POST"],
+                allow_headers=["*"],
+                expose_headers=EXPOSED,
+            )
         )
     errors = {HTTPException: _unrouted}
     return Starlette(routes=routes, middleware=middleware, lifespan=running, exception_handlers=errors)
@@ -83,7 +90,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     known = ", ".join(sorted({f"{operation.method} {operation.path}" for operation in OPERATIONS}))
     message = f"there is no {request.method} {request.url.path[:100]}; there are: {known}"
-    response = refused(Refusal(404 if error.status_code == 404 else 405, message), request.url.path)
+    response = refused(RefusedError(404 if error.status_code == 404 else 405, message), request.url.path)
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     return response

@@ -15,7 +15,7 @@ from instructor_embedding.instruction import Pair
 from instructor_embedding.serving import texts
 from instructor_embedding.serving.lane import Input, Lane
 from instructor_embedding.serving.queue import Job
-from instructor_embedding.serving.refusal import ClientGone, Refusal
+from instructor_embedding.serving.refusal import ClientGoneError, RefusedError
 from instructor_embedding.serving.service import Served, Service
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -54,34 +54,39 @@ class Exchange:
     log: dict[str, Any]
     fields: tuple[str, ...] = ()  # of the request's type, for errors
 
-    async def read(self, kind: type[T]) -> T:
-        """Read and decode the body.
+    async def read(self, kind: type[T], queued: bool = True) -> T:
+        """Read and decode the body of a request, whose texts will be `queued` or not.
 
         Raises
         ------
-        Refusal
+        RefusedError
             It is too large, too slow, compressed or not JSON.
+        OverloadedError
+            The queue is full.
         msgspec.DecodeError
             It is not what `kind` describes.
         """
         headers = self.request.headers
         self.fields = kind.__struct_fields__
         if headers.get("content-encoding", "identity") != "identity":
-            raise Refusal(415, "compressed bodies are not accepted; send the JSON plain, without content-encoding")
+            raise RefusedError(415, "compressed bodies are not accepted; send the JSON plain, without content-encoding")
         media = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media != "application/json" and not media.endswith("+json"):
-            raise Refusal(415, f"the body must be JSON, with the header content-type: application/json, got {media!r}")
+            raise RefusedError(415, f"the body must be JSON, with content-type: application/json, got {media!r}")
         decoder = _decoders.get(kind)
         if decoder is None:
             decoder = _decoders[kind] = msgspec.json.Decoder(kind)
-        decoded: T = decoder.decode(await self._body())
+        body = await self._body()
+        if queued:
+            self.service.queue.refuse_if_full()  # thousands of refusals per second must leave time to compute
+        decoded: T = decoder.decode(body)
         return decoded
 
     async def _body(self) -> bytes:
         limit = self.service.limits.body
         declared = self.request.headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > limit:
-            raise Refusal(413, f"the body has {declared} bytes, at most {limit} are allowed; send fewer texts")
+            raise RefusedError(413, f"the body has {declared} bytes, at most {limit} are allowed; send fewer texts")
         task = asyncio.current_task()
         assert task is not None
         late = asyncio.get_running_loop().call_later(self.service.limits.body_seconds, task.cancel)
@@ -90,16 +95,18 @@ class Exchange:
             while more:
                 message = await self.request.receive()
                 if message["type"] == "http.disconnect":
-                    raise ClientGone
+                    raise ClientGoneError
                 chunk = message.get("body", b"")
                 size += len(chunk)
                 if size > limit:
-                    raise Refusal(413, f"the body has more than {limit} bytes; send fewer texts")
+                    raise RefusedError(413, f"the body has more than {limit} bytes; send fewer texts")
                 chunks.append(chunk)
                 more = message.get("more_body", False)
         except asyncio.CancelledError:
             if not late.cancelled() and late.when() <= asyncio.get_running_loop().time():
-                raise Refusal(408, f"the body did not come within {self.service.limits.body_seconds:g} s") from None
+                raise RefusedError(
+                    408, f"the body did not come within {self.service.limits.body_seconds:g} s"
+                ) from None
             raise
         finally:
             late.cancel()
@@ -119,7 +126,7 @@ class Exchange:
 
         Raises
         ------
-        ClientGone, Overloaded, Draining, TruncationError, VectorError
+        ClientGoneError, OverloadedError, DrainingError, TruncationError, VectorError
         """
         service = self.service
         job = service.queue.submit(lane, inputs, truncate is not False)
@@ -130,7 +137,7 @@ class Exchange:
             await job.result
         except asyncio.CancelledError:
             service.queue.cancel(job)
-            raise ClientGone from None
+            raise ClientGoneError from None
         finally:
             late.cancel()
             for task in watch:
@@ -140,16 +147,14 @@ class Exchange:
         service.metrics.compute_duration.observe(job.compute_seconds)
         if job.truncated:
             service.metrics.truncated.inc(job.truncated)
-        self.log.update(
-            model=lane.name, texts=len(inputs), tokens=int(job.lengths.sum()), truncated=job.truncated
-        )
+        self.log.update(model=lane.name, texts=len(inputs), tokens=int(job.lengths.sum()), truncated=job.truncated)
         return job
 
     async def pairs(self, model: Served, pairs: Sequence[Pair], truncate: bool | None) -> Job:
         """Compute the vectors of pairs, within the limit on a request's texts."""
         limit = self.service.limits.client_batch
         if len(pairs) > limit:
-            raise texts.TooManyTexts(f"the request has {len(pairs)} texts, at most {limit} are allowed; send several")
+            raise texts.TooManyTextsError(f"the request has {len(pairs)} texts, at most {limit} are allowed")
         return await self.compute(model.lane, pairs, truncate)
 
     async def _watched(self, job: Job) -> None:
@@ -162,4 +167,4 @@ class Exchange:
 def refuse_left(direction: str | None) -> None:
     """Refuse truncation on the left, which would drop the instruction."""
     if direction is not None and direction.lower() == "left":
-        raise Refusal(422, "truncation_direction must be 'Right': the instruction is on the left")
+        raise RefusedError(422, "truncation_direction must be 'Right': the instruction is on the left")

@@ -1,9 +1,9 @@
-"""Named instructions: the published ones, what search APIs call query and document, and a file of one's own.
+"""Named instructions: the published ones, what search APIs call query and document, and those of your file.
 
 The file is TOML. A name stands for one instruction, or for one per side::
 
     [instructions]
-    tickets = "Represent the support ticket for clustering by product: "
+    tickets = "Represent the support ticket for clustering by topic: "
 
     [instructions.manual]
     query = "Represent the question for retrieving the matching chapter: "

@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from instructor_embedding.engine.pipeline import tokenize
 from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Int32, Packed
 from instructor_embedding.model.tokens import TextTokenizer
 from instructor_embedding.serving.long_text import shortened
-from instructor_embedding.serving.shim import join, tokenize
 
 Input: TypeAlias = Pair | Packed
 CHARACTERS_PER_TOKEN = 4  # English text under the tokenizer of T5
@@ -47,7 +47,7 @@ class Lane:
     def tokenized(self, inputs: Sequence[Input]) -> tuple[Packed, Any, Int32, Int32]:
         """Tokenize inputs of one kind; return the distinct texts, the index of each input's text, and its lengths."""
         if isinstance(inputs[0], Packed):
-            packed = join([item for item in inputs if isinstance(item, Packed)])
+            packed = Packed.join([item for item in inputs if isinstance(item, Packed)])
             return packed, np.arange(len(packed)), packed.full, packed.lengths
         pairs = [shortened(item, self.tokens) for item in inputs if isinstance(item, Pair)]
         batch = tokenize(pairs, self.tokens, "quiet")

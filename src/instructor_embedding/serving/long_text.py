@@ -1,8 +1,8 @@
 """Very long texts are shortened before they are tokenized, where that cannot change a single token that is encoded.
 
-The tokenizers of T5 split a text at white space first and then each word by itself, so that the tokens of a prefix that
-ends before white space are the first tokens of the complete text. A prefix is used only if it has more tokens than the
-model reads; a text whose words are so long, or whose characters so unknown, that it has fewer, gets a longer prefix.
+The tokenizers of T5 split a text at white space first and then each word on its own, so that the tokens of a prefix
+that ends before white space are the first tokens of the complete text. A prefix is used only if it has more tokens than
+the model reads; a text whose words are so long, or whose characters so unknown, that it has fewer, gets a longer one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def shortened(pair: Pair, tokens: TextTokenizer) -> Pair:
 
 
 def splits_at_space(tokens: TextTokenizer) -> bool:
-    """Tell whether the tokenizer splits at white space before anything else."""
+    """Return True if the tokenizer splits at white space before anything else."""
     if tokens not in _splits:
         spec = json.loads(tokens.tokenizer.to_str()).get("pre_tokenizer") or {}
         steps = spec.get("pretokenizers", [spec])

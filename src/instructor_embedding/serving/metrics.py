@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from instructor_embedding.extras import need
-
-if TYPE_CHECKING:
-    import prometheus_client
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -19,9 +16,7 @@ class Metrics:
     """The counters of one server; each server has a registry of its own."""
 
     def __init__(self) -> None:
-        library: prometheus_client = need("prometheus_client", "serving")  # type: ignore[valid-type]
-        self._library = library
-        self.registry = library.CollectorRegistry()
+        self.registry = CollectorRegistry()
         self.requests = self._counter("te_request_count", "Requests.", ["method"])
         self.answered = self._counter("te_request_success", "Requests answered with 200.", ["method"])
         self.failures = self._counter("te_request_failure", "Requests answered with an error.", ["err"])
@@ -52,16 +47,16 @@ class Metrics:
 
     def page(self) -> tuple[bytes, str]:
         """Return the metrics as text and its content type."""
-        text = self._library.generate_latest(self.registry)
+        text = prometheus_client.generate_latest(self.registry)
         # text-embeddings-inference names its counters without the suffix
         text = re.sub(rb"(?m)^((?:# (?:HELP|TYPE) )?te_\w+)_total\b", rb"\1", text)
-        return text, self._library.CONTENT_TYPE_LATEST
+        return text, prometheus_client.CONTENT_TYPE_LATEST
 
-    def _counter(self, name: str, help: str, labels: list[str]) -> prometheus_client.Counter:
-        return self._library.Counter(name, help, labels, registry=self.registry)
+    def _counter(self, name: str, help: str, labels: list[str]) -> Counter:
+        return Counter(name, help, labels, registry=self.registry)
 
-    def _gauge(self, name: str, help: str) -> prometheus_client.Gauge:
-        return self._library.Gauge(name, help, registry=self.registry)
+    def _gauge(self, name: str, help: str) -> Gauge:
+        return Gauge(name, help, registry=self.registry)
 
-    def _histogram(self, name: str, help: str, buckets: tuple[float, ...]) -> prometheus_client.Histogram:
-        return self._library.Histogram(name, help, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, help: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, help, buckets=buckets, registry=self.registry)

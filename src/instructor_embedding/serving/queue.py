@@ -1,11 +1,12 @@
 """Dynamic batching: the texts of many requests share batches, fairly, in a queue that is bounded in tokens.
 
-Two threads work ahead of each other. One takes slices of requests in fair order and tokenizes them; the other joins what
-is tokenized into one packed batch and runs the backend. Both use the two stages of the pipeline that `encode` uses.
+Two threads work ahead of each other. One takes slices of requests in fair order and tokenizes them; the other joins
+what is tokenized into one packed batch and runs the backend. They use the two stages of the pipeline of `encode`.
 
-The order is start-time fair queueing: each request is a flow of slices, a slice's tag is the virtual time at which its
-last token would be served if all flows were served at equal speed. A request with one short text is therefore ahead of
-all but the next slice of a request with two thousand, and a long text waits at most as long as its own length.
+The order is start-time fair queueing: each request is a flow of slices, a slice's tag is the virtual time at which it
+would be served if all flows were served at equal speed. A request with one short text is therefore ahead of all but the
+next batch of a request with two thousand, and a long text waits at most as long as its own length. What fits in one
+batch is tagged as a unit, as requests that take turns all end late.
 """
 
 from __future__ import annotations
@@ -23,17 +24,15 @@ from typing import Any
 import numpy as np
 
 from instructor_embedding.errors import InstructorError, TruncationError
-from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Int32, Packed
 from instructor_embedding.serving.lane import Input, Lane
 from instructor_embedding.serving.metrics import Metrics
-from instructor_embedding.serving.shim import join
 
 SLICE_TEXTS = 32  # texts of a request that are scheduled together
 SHARE = 4  # a slice has at most 1 / SHARE of a batch's tokens
 
 
-class Overloaded(InstructorError):
+class OverloadedError(InstructorError):
     """The queue has more work than it can begin in time; `retry_after` is in seconds."""
 
     def __init__(self, retry_after: float, reason: str) -> None:
@@ -41,7 +40,7 @@ class Overloaded(InstructorError):
         super().__init__(f"the server is overloaded: {reason}; try again in {self.retry_after} s")
 
 
-class Draining(InstructorError):
+class DrainingError(InstructorError):
     """The server is about to stop and takes no new work."""
 
 
@@ -157,13 +156,13 @@ class Queue:
 
         Raises
         ------
-        Overloaded
+        OverloadedError
             The bound on tokens or on waiting would be exceeded.
-        Draining
+        DrainingError
             The server stops.
         """
         if self.draining or self._loop is None:
-            raise Draining("the server is stopping; send the request to another one")
+            raise DrainingError("the server is stopping; send the request to another one")
         costs = [lane.estimate(item) for item in inputs]
         tokens = sum(costs)
         self._admit(tokens)
@@ -171,10 +170,9 @@ class Queue:
         with self._lock:
             self._jobs.add(job)
             self.backlog += tokens
-            tag = self._virtual
             heap = self._heaps.setdefault(lane, [])
-            for slice_ in _sliced(job, costs, max(1, lane.budget // SHARE)):
-                tag += slice_.tokens
+            slices = _sliced(job, costs, max(1, lane.budget // SHARE))
+            for tag, slice_ in zip(_tags(slices, self._virtual, lane.budget), slices, strict=True):
                 heapq.heappush(heap, (tag, next(self._numbers), slice_))
             self._slices_wait.notify()
         self.metrics.queue_tokens.set(self.backlog)
@@ -188,15 +186,15 @@ class Queue:
                 self.metrics.dropped.inc()
                 self._leave(job)
 
-    def wait_seconds(self, tokens: int) -> float:
-        """Estimate how long a request of that many tokens would wait until it is computed."""
-        if self.backlog <= self.rate * self.max_wait:
-            return self.backlog / self.rate if self.rate else 0.0
+    def wait_seconds(self) -> float:
+        """Estimate how long a request would wait until its first batch is computed."""
         if not self.rate:
             return 0.0
-        # a flow is delayed by each other flow for as long as its own length, or until that flow ends
+        if self.backlog <= self.rate * self.max_wait:
+            return self.backlog / self.rate
+        # a large request delays others by one batch at a time, so that it does not count in full
         with self._lock:
-            ahead = sum(min(job.remaining, tokens) for job in self._jobs)
+            ahead = sum(min(job.remaining, job.lane.budget) for job in self._jobs)
         return ahead / self.rate
 
     async def drain(self) -> None:
@@ -219,12 +217,22 @@ class Queue:
         if self.backlog and self.backlog + tokens > self.max_tokens:
             self.metrics.refused.inc()
             wait = (self.backlog + tokens - self.max_tokens) / (self.rate or self.max_tokens)
-            raise Overloaded(min(wait, 60), f"{self.backlog} tokens are queued, at most {self.max_tokens} may be")
-        wait = self.wait_seconds(tokens)
+            raise OverloadedError(min(wait, 60), f"{self.backlog} tokens are queued, at most {self.max_tokens} may be")
+        self.refuse_if_full()
+
+    def refuse_if_full(self) -> None:
+        """Refuse a request at once that would wait too long; what it holds does not matter, so ask before decoding it.
+
+        Raises
+        ------
+        OverloadedError
+            It would.
+        """
+        wait = self.wait_seconds()
         if wait > self.max_wait:
             self.metrics.refused.inc()
             reason = f"the request would wait {wait:.1f} s, at most {self.max_wait:g} s are allowed"
-            raise Overloaded(min(wait - self.max_wait / 2, 60), reason)
+            raise OverloadedError(min(wait - self.max_wait / 2, 60), reason)
 
     # -- the thread that tokenizes
 
@@ -271,7 +279,9 @@ class Queue:
         now = time.perf_counter()
         if not job.started and now > job.deadline:
             self.metrics.expired.inc()
-            self._resolve(job, Overloaded(self.max_wait / 2, f"the request waited {self.max_wait:g} s in the queue"))
+            self._resolve(
+                job, OverloadedError(self.max_wait / 2, f"the request waited {self.max_wait:g} s in the queue")
+            )
             return None
         if not job.started:
             job.started = True
@@ -312,7 +322,7 @@ class Queue:
         lane = slices[0].job.lane
         start = time.perf_counter()
         try:
-            batch = join([slice_.packed for slice_ in slices if slice_.packed is not None])
+            batch = Packed.join([slice_.packed for slice_ in slices if slice_.packed is not None])
             rows = lane.compute(batch)
         except Exception as error:
             if len(slices) == 1:
@@ -323,9 +333,18 @@ class Queue:
             return
         seconds = time.perf_counter() - start
         self.metrics.batch(len(batch), len(batch.ids), seconds)
-        rate = sum(slice_.tokens for slice_ in slices) / max(seconds, 1e-6)  # in estimated tokens, as the backlog is
-        self.rate = rate if not self.rate else 0.9 * self.rate + 0.1 * rate
+        self._measure(sum(slice_.tokens for slice_ in slices), seconds, lane.budget)
         self._deliver(slices, rows, seconds)
+
+    def _measure(self, tokens: int, seconds: float, budget: int) -> None:
+        """Update the rate, in estimated tokens as the backlog is.
+
+        Small batches are slower per token; they are not counted, as a queue that is full has none.
+        """
+        if self.rate and tokens * SHARE < budget:
+            return
+        rate = tokens / max(seconds, 1e-6)
+        self.rate = 0.8 * self.rate + 0.2 * rate if self.rate else rate
 
     def _deliver(self, slices: list[Slice], rows: Any, seconds: float) -> None:
         first = 0
@@ -377,6 +396,17 @@ def _sliced(job: Job, costs: list[int], most: int) -> list[Slice]:
         tokens += cost
     slices.append(Slice(job, first, len(costs), tokens))
     return slices
+
+
+def _tags(slices: list[Slice], start: float, budget: int) -> list[float]:
+    """Return each slice's tag; those that fit in one batch share the tag of the last, so that they stay together."""
+    tags, first, total = [], 0, start
+    for position, slice_ in enumerate(slices):
+        if position > first and total + slice_.tokens - start > budget:
+            tags += [total] * (position - first)
+            first, start = position, total
+        total += slice_.tokens
+    return tags + [total] * (len(slices) - first)
 
 
 def _answer(jobs: list[Job]) -> None:

@@ -1,4 +1,4 @@
-"""From an error to a reply: its status and its form, OpenAI's under /v1 and that of text-embeddings-inference elsewhere."""
+"""From an error to a reply: its status and its form, OpenAI's under /v1, elsewhere text-embeddings-inference's."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import msgspec
 from starlette.responses import Response
 
 from instructor_embedding.errors import InputError, InstructorError, TruncationError, nearest
-from instructor_embedding.serving.queue import Draining, Overloaded
+from instructor_embedding.serving.queue import DrainingError, OverloadedError
 from instructor_embedding.serving.schema import Error, ErrorDetail, OpenAIError
-from instructor_embedding.serving.service import UnknownModel
-from instructor_embedding.serving.texts import TooManyTexts
+from instructor_embedding.serving.service import UnknownModelError
+from instructor_embedding.serving.texts import TooManyTextsError
 
 KINDS = {  # status: OpenAI's type, TEI's type
     400: ("invalid_request_error", "Validation"),
@@ -29,7 +29,7 @@ KINDS = {  # status: OpenAI's type, TEI's type
 }
 
 
-class Refusal(InstructorError):
+class RefusedError(InstructorError):
     """A request that is not answered, and the status that says why."""
 
     def __init__(self, status: int, message: str, code: str | None = None) -> None:
@@ -38,19 +38,19 @@ class Refusal(InstructorError):
         super().__init__(message)
 
 
-class ClientGone(InstructorError):
+class ClientGoneError(InstructorError):
     """The client left before the reply."""
 
 
 def status_of(error: Exception) -> int:
     """Return the HTTP status of an error."""
-    if isinstance(error, Refusal):
+    if isinstance(error, RefusedError):
         return error.status
     kinds: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int], ...] = (
-        (Overloaded, 429),
-        (Draining, 503),
-        (UnknownModel, 404),
-        ((TooManyTexts, TruncationError), 413),
+        (OverloadedError, 429),
+        (DrainingError, 503),
+        (UnknownModelError, 404),
+        ((TooManyTextsError, TruncationError), 413),
         ((msgspec.ValidationError, InputError), 422),
         ((msgspec.DecodeError, UnicodeDecodeError, RecursionError), 400),
     )
@@ -71,11 +71,11 @@ def reply(error: Exception, path: str, fields: tuple[str, ...] = ()) -> Response
     openai, tei = KINDS[status]
     content: Any
     if path.startswith("/v1/"):
-        code = getattr(error, "code", None) or ("model_not_found" if isinstance(error, UnknownModel) else None)
+        code = getattr(error, "code", None) or ("model_not_found" if isinstance(error, UnknownModelError) else None)
         content = OpenAIError(ErrorDetail(message, openai, param, code))
     else:
         content = Error(message, tei)
-    headers = {"retry-after": str(error.retry_after)} if isinstance(error, Overloaded) else {}
+    headers = {"retry-after": str(error.retry_after)} if isinstance(error, OverloadedError) else {}
     if status == 503:
         headers["retry-after"] = "5"
     if status in (408, 413, 503):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from instructor_embedding.serving.service import Service
 
 SERVERS = ("granian", "uvicorn")
 HEADER_SECONDS = 10  # a client may take as long to send its headers, and to stay idle
+SWITCH_SECONDS = 0.0005
 BACKLOG = 2048
 CONNECTIONS = 16_384
 LAST_SECONDS = 5.0  # for connections to close after the last reply
@@ -41,6 +43,8 @@ def run(
     InputError
         The address cannot be listened at.
     """
+    # a backend that is called from Python takes the interpreter's lock back after each operation: not after 5 ms each
+    sys.setswitchinterval(SWITCH_SECONDS)
     start = _granian if server == "granian" else _uvicorn
     asyncio.run(_serve(service, application, start, host, _free(host, port), announce))
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from instructor_embedding.engine.backend import as_numpy
+from instructor_embedding.engine.pipeline import run, run_states
 from instructor_embedding.errors import InputError, nearest
+from instructor_embedding.fingerprint import of_model
 from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Packed
 from instructor_embedding.model.tokens import TextTokenizer
@@ -18,7 +20,6 @@ from instructor_embedding.serving.lane import Lane
 from instructor_embedding.serving.metrics import Metrics
 from instructor_embedding.serving.queue import Queue
 from instructor_embedding.serving.schema import ModelFacts
-from instructor_embedding.serving.shim import run
 
 
 class Encoder(Protocol):
@@ -126,32 +127,37 @@ class Service:
         self.queue = Queue(self.limits.queue_tokens, self.limits.wait, self.metrics)
         self.by_name = {served.name: served for served in self.models}
         if len(self.by_name) < len(self.models):
-            raise InputError("two models have the same name; write NAME=MODEL to give one another")
+            raise InputError("two models have the same name; write NAME=MODEL to rename one")
 
     def served(self, name: str | None) -> Served:
         """Return the model that a request names.
 
         Raises
         ------
-        UnknownModel
+        UnknownModelError
             There is none of that name; the message lists those there are.
         """
         if name is None:
             return self.models[0]
         if name not in self.by_name:
             known = ", ".join(self.by_name)
-            raise UnknownModel(f"model={name!r} is not served here{nearest(name, self.by_name)}; known: {known}")
+            raise UnknownModelError(f"model={name!r} is not served here{nearest(name, self.by_name)}; known: {known}")
         return self.by_name[name]
 
     async def start(self) -> None:
-        """Start the queue and compute one text per model, so that the first request is as fast as the next."""
+        """Start the queue and run each model twice: the first request is as fast as the next, and the rate is known."""
         self.queue.start()
         for served in self.models:
-            await self.queue.submit(served.lane, [Pair("Represent the sentence: ", "A first text.")]).result
+            pairs = [
+                Pair("Represent the sentence: ", f"A text to start with, number {number}.") for number in range(32)
+            ]
+            for count in (1, len(pairs)):
+                self.queue.rate = 0.0  # of the batch that comes, not of the slower one before it
+                await self.queue.submit(served.lane, pairs[:count]).result
         self.ready = True
 
 
-class UnknownModel(InputError):
+class UnknownModelError(InputError):
     """A request names a model that is not served."""
 
 
@@ -166,36 +172,23 @@ def served(name: str, encoder: Encoder, limits: Limits, extra: instructions.Tabl
         dimension=backend.dimension,
         max_input_length=encoder.max_seq_length,
         precision=str(getattr(encoder, "precision", "exact")),
-        fingerprint=_fingerprint(encoder, backend),
+        fingerprint=of_model(encoder),
     )
-    normalized = bool(getattr(getattr(encoder, "head", None), "normalize", True))
+    probe = lane.compute(encoder.tokens.pack([Pair("", "A text."), Pair("", "Another.")]))
+    normalized = bool(np.allclose(np.linalg.norm(probe, axis=1), 1, atol=1e-3))
     return Served(name, lane, states, instructions.published(name) | (extra or {}), normalized, facts)
 
 
 def _vectors_of(backend: Any, budget: int) -> Callable[[Packed], Any]:
-    def compute(packed: Packed) -> Any:
-        return np.asarray(run(backend, packed, budget))
-
-    return compute
+    return lambda packed: as_numpy(run(backend, packed, budget))
 
 
 def _states_of(encoder: Any, backend: Any, budget: int) -> Callable[[Packed], Any] | None:
-    """Return what computes token states, from the backend or from the model's own modules."""
-    if hasattr(backend, "states"):
-        return lambda packed: [np.asarray(rows) for rows in backend.states(packed)]
-    modules = getattr(encoder, "encoder", None)
-    if modules is None:
-        return None
+    """Return what computes token states: the backend, else torch's modules, or None where there are none."""
+    if not hasattr(backend, "states"):
+        if not hasattr(encoder, "head"):
+            return None
+        from instructor_embedding.engine.backends.eager import EagerBackend
 
-    def compute(packed: Packed) -> Any:
-        lengths = packed.lengths
-        rows = modules.packed(packed).detach().numpy()
-        return np.split(rows, np.cumsum(lengths)[:-1])
-
-    return compute
-
-
-def _fingerprint(encoder: Any, backend: Any) -> str:
-    """Return what a model is told from others by: the vectors of two texts."""
-    packed = encoder.tokens.pack([Pair("Represent the sentence: ", "fingerprint"), Pair("", "of a model")])
-    return hashlib.sha256(np.ascontiguousarray(backend.run(packed)).tobytes()).hexdigest()
+        backend = EagerBackend(encoder)
+    return lambda packed: [as_numpy(rows) for rows in run_states(backend, packed, budget)[0]]

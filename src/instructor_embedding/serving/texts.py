@@ -94,7 +94,9 @@ def read(
     if not items:
         raise InputError(f"{field} is an empty list; send at least one text")
     if len(items) > most:
-        raise TooManyTexts(f"{field} has {len(items)} texts, at most {most} are allowed in a request; send several")
+        raise TooManyTextsError(
+            f"{field} has {len(items)} texts, at most {most} are allowed in a request; send several"
+        )
     instruction = asked.resolved(table)
     if isinstance(instruction, list) and len(instruction) != len(items):
         raise InputError(f"instruction has {len(instruction)} items and {field} has {len(items)}; they must match")
@@ -117,7 +119,7 @@ def checked(pairs: list[Pair]) -> list[Pair]:
     return as_pairs(pairs)
 
 
-class TooManyTexts(InputError):
+class TooManyTextsError(InputError):
     """A request has more texts than the server takes at once."""
 
 
@@ -165,8 +167,8 @@ def _ids(items: list[Any], instructions: list[str], tokens: TextTokenizer, field
             raise InputError(f"{field}[{position}] must be a list of token ids that is not empty")
         if max(item) >= size:
             raise InputError(
-                f"{field}[{position}] has the token id {max(item)}, but the model's tokenizer has {size}; ids are those "
-                "of POST /tokenize, not of another model (in LangChain: check_embedding_ctx_length=False)"
+                f"{field}[{position}] has the token id {max(item)}, but the model's tokenizer has {size}; ids are "
+                "those of POST /tokenize, not of another model (in LangChain: check_embedding_ctx_length=False)"
             )
         prefix, eos = prefixes[instruction]
         ids = np.concatenate([prefix, np.array(item, np.int32), eos[: 0 if item[-1] == eos[0] else 1]])

@@ -1,13 +1,13 @@
-"""GradCache (arXiv 2101.06983): the exact gradient of a contrastive loss over any batch, in the memory of a part of it.
+"""GradCache (arXiv 2101.06983): the exact gradient of a contrastive loss over any batch, in the memory of a chunk.
 
-The loss needs all vectors at once, but the way back through the model needs one part's inner values at a time:
+The loss needs all vectors at once, but the backward pass through the model needs one chunk's activations at a time:
 
-1. all parts go forward without gradients; the state of the random numbers before each is kept;
+1. a forward pass of all chunks without gradients; the state of the random generator before each is stored;
 2. the loss gives the gradient of each vector;
-3. each part goes forward again, with the same random numbers and so the same dropout, and back with its vectors'
-   gradients.
+3. each chunk has a second forward pass, with the same random state and so the same dropout, and a backward pass that
+   begins with the gradients of its vectors.
 
-That is one forward pass more for all but the memory of a part. A batch of one part takes the usual way.
+That is one more forward pass, for the memory of one chunk. A batch of one chunk has the usual two passes.
 """
 
 from __future__ import annotations
@@ -40,39 +40,40 @@ def backward(
         Maps `Packed` to vectors (n, dim); may be wrapped by DistributedDataParallel, which then communicates once.
     batch : Packed
     budget : int
-        Tokens of a part. Texts of similar length share a part; a longer text is a part of its own.
+        Tokens of a chunk. Texts of similar length share one; a longer text is a chunk of its own.
     loss_of : function
-        Maps the vectors of the batch, in its order, to (what gradients are taken of, what is returned).
+        Maps the vectors of the batch, in its order, to (the scalar to differentiate, the scalar to return).
     step : function
-        Goes back from a scalar, ``Tensor.backward`` or a scaled one.
+        Runs the backward pass from a scalar: ``Tensor.backward`` or a scaled one.
 
     Returns
     -------
     scalar, without gradient
     """
     orders = plan(batch.lengths, budget)
-    parts = [batch.take(order) for order in orders]
-    # where each text's vector is once the parts' vectors are joined
-    places = torch.from_numpy(np.argsort(np.concatenate(orders)))
-    if len(parts) == 1:
-        vectors = model(parts[0])
-        goal, shown = loss_of(vectors[places.to(vectors.device)])
+    chunks = [batch.take(order) for order in orders]
+    # the index of each text's vector among the vectors of all chunks
+    index = torch.from_numpy(np.argsort(np.concatenate(orders)))
+    if len(chunks) == 1:
+        vectors = model(chunks[0])
+        goal, shown = loss_of(vectors[index.to(vectors.device)])
         step(goal)
         return shown.detach()
     states, rows = [], []
     with torch.no_grad():
-        for part in parts:
+        for chunk in chunks:
             states.append(_random_state())
-            rows.append(model(part))
+            rows.append(model(chunk))
     after = _random_state()
     joined = torch.cat(rows).requires_grad_()
-    goal, shown = loss_of(joined[places.to(joined.device)])
+    goal, shown = loss_of(joined[index.to(joined.device)])
     goal.backward()
-    gradients = _gradient(joined).split([len(part) for part in parts])
-    for number, (part, state, gradient) in enumerate(zip(parts, states, gradients, strict=True)):
+    gradients = _gradient(joined).split([len(chunk) for chunk in chunks])
+    for number, (chunk, state, gradient) in enumerate(zip(chunks, states, gradients, strict=True)):
         _set_random_state(state)
-        with _silent(model) if number < len(parts) - 1 else nullcontext():
-            step((model(part) * gradient).sum())
+        # (v * dL/dv).sum() has the gradient of the loss with respect to the weights; DDP reduces at the last chunk
+        with _silent(model) if number < len(chunks) - 1 else nullcontext():
+            step((model(chunk) * gradient).sum())
     _set_random_state(after)
     return shown.detach()
 

@@ -1,8 +1,9 @@
-"""The history of a run: ``history.jsonl``, a line for each log, and its picture ``history.png``."""
+"""The history of a run: ``history.jsonl``, one line per log, and its picture ``history.png``."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,15 @@ Line = dict[str, float]
 
 
 class History(TrainerCallback):
-    """Writes what is logged as it comes; a run that goes on keeps the lines up to its checkpoint."""
+    """Writes what is logged as it comes; a run that resumes begins with the lines up to its checkpoint."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / HISTORY
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Write the lines that the checkpoint knows."""
+        """Write the lines that the checkpoint holds."""
         if state.is_world_process_zero:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            self.file.write_text("".join(json.dumps(line) + "\n" for line in state.log_history), encoding="utf-8")
+            write_history(self.file.parent, state.log_history)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Append a line."""
@@ -34,11 +34,17 @@ class History(TrainerCallback):
                 file.write(json.dumps(state.log_history[-1]) + "\n")
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Draw the picture anew."""
+        """Draw the picture again."""
         if state.is_world_process_zero:
             plot(self.file.parent)
 
     on_train_end = on_save
+
+
+def write_history(folder: Path, lines: Sequence[Line]) -> None:
+    """Write all lines of a run's history."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / HISTORY).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 def read_history(folder: Path) -> list[Line]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from typing import Any
@@ -14,7 +15,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt(TrainerCallback):
-    """Saves and stops when asked to; asked twice, it stops at once.
+    """Saves and stops at the first signal; at a second one it stops at once.
 
     Attributes
     ----------
@@ -27,7 +28,7 @@ class Interrupt(TrainerCallback):
         self._before: dict[signal.Signals, Any] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Take the signals over; only the main thread may."""
+        """Install the handlers; only the main thread may."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
 
@@ -40,11 +41,11 @@ class Interrupt(TrainerCallback):
         return control
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Give the signals back."""
+        """Restore the handlers."""
         self.restore()
 
     def restore(self) -> None:
-        """Give the signals back to who had them."""
+        """Restore the handlers that were installed before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
@@ -52,7 +53,8 @@ class Interrupt(TrainerCallback):
     def _note(self, number: int, _frame: Any) -> None:
         if self.seen:
             self.restore()
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)  # the handlers of before decide how the process ends
+            return
         self.seen = True
 
     def _anywhere(self, args: Any) -> bool:

@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 import json
-import shutil
+import math
 import sys
-from collections import Counter
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from itertools import islice
 from pathlib import Path
 
+from transformers import TrainerState
 from transformers.utils import logging
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.medi.triple import TripleFile
-from instructor_embedding.model import checkpoint, hub
-from instructor_embedding.model.checkpoint import Checkpoint
-from instructor_embedding.model.layout import write
-from instructor_embedding.model.quantized import plain
-from instructor_embedding.model.scratch import random_checkpoint, train_tokenizer
-from instructor_embedding.training.arguments import TrainArguments, parse
-from instructor_embedding.training.card import Facts, card
-from instructor_embedding.training.data import TrainingData, find_triples, read_texts
-from instructor_embedding.training.dev import read_dev
+from instructor_embedding.model import embedder, hub
+from instructor_embedding.model.folder.read import read
+from instructor_embedding.model.folder.write import write
+from instructor_embedding.model.lowbit_layers import without_quantization
+from instructor_embedding.model.scratch import random_embedder
+from instructor_embedding.training import teacher as teachers
+from instructor_embedding.training.arguments import parse
+from instructor_embedding.training.average import average
+from instructor_embedding.training.card import Facts, card, task_rows, task_table
+from instructor_embedding.training.data import TrainingData, read_data, reading_of
+from instructor_embedding.training.dev import DevSet, held_back, read_dev
 from instructor_embedding.training.embedder import Embedder
-from instructor_embedding.training.history import History, read_history
+from instructor_embedding.training.history import History, read_history, write_history
 from instructor_embedding.training.interrupt import Interrupt
-from instructor_embedding.training.static import static_checkpoint
-from instructor_embedding.training.teacher import Teacher, encoder_of, sees_instructions
-from instructor_embedding.training.trainer import InstructorTrainer, is_whole, last_checkpoint
+from instructor_embedding.training.resume import (
+    STATE,
+    checkpoints,
+    identity_of,
+    last_checkpoint,
+    refuse_other_run,
+    start_of,
+    steps_of,
+)
+from instructor_embedding.training.settings import Settings
+from instructor_embedding.training.teacher import Teacher
+from instructor_embedding.training.tokenizer import train_tokenizer
+from instructor_embedding.training.trainer import InstructorTrainer, epoch_batches
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended the training; the message names the checkpoint that it goes on from."""
+    """A signal ended the training; the message names the checkpoint from which it resumes."""
 
 
 def train(arguments: Sequence[str]) -> Path:
@@ -45,153 +56,268 @@ def train(arguments: Sequence[str]) -> Path:
     ------
     InputError
         A flag or a file is not allowed; nothing was written.
+    DivergenceError
+        The loss, a weight or a vector is not finite; the checkpoints before are not changed.
     Interrupted
         SIGINT or SIGTERM came; a checkpoint was saved.
     """
-    args = parse(arguments)
+    settings = parse(arguments)
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    args = settings.trainer
     output = Path(str(args.output_dir))
-    data = _data(args)
-    dev = [read_dev(path, args.dev_instruction, args.max_eval_samples) for path in args.dev_files]
-    start = _resume_from(args, output)
-    teacher = _teacher(args, data, output)
-    model = _model(args, data, teacher, output, start)
-    if teacher is not None and args.distill_loss != "similarity":
+    data = read_data(settings.data, args.seed, _token(settings))
+    evaluation = settings.evaluation
+    dev = read_dev(
+        evaluation.dev_files, evaluation.dev_instruction, evaluation.max_eval_samples, reading_of(settings.data)
+    )
+    dev += held_back(data.held_back())
+    _check_metric(settings, dev)
+    epoch_batches(settings, data)  # refuses what cannot form batches, before anything is written
+    identity = identity_of(settings, data)
+    start = start_of(settings)
+    if start is not None:
+        refuse_other_run(start, identity)
+    teacher = _teacher(settings, data, output)
+    model = _model(settings, data, output, start)
+    if teacher is not None and settings.distillation.distill_loss != "similarity":
         teacher.reduce(model.dimension)
     interrupt = Interrupt()
-    trainer = InstructorTrainer(model, args, data, teacher, dev, [History(output), interrupt])
-    if args.should_save:
-        _say(f"{len(data)} records, {trainer.settings.world_size} process(es), {model.count()[0]} weights are trained")
+    trainer = InstructorTrainer(model, settings, data, identity, teacher, dev, [History(output), interrupt])
+    if start is not None and steps_of(start) >= trainer.total_steps:
+        _already_done(trainer, data, start, output)
+        return output
+    _check_average(trainer)
+    _announce(trainer, data, start)
     try:
         with redirect_stdout(sys.stderr):  # transformers prints its progress
             trainer.train(resume_from_checkpoint=str(start) if start else None)
     finally:
         interrupt.restore()
     if interrupt.seen and trainer.state.global_step < trainer.state.max_steps:
-        raise Interrupted(f"interrupted; the same command without --overwrite_output_dir goes on from {_last(output)}")
-    trainer.save_model()
-    if args.should_save:
-        facts = _facts(args, data, model)
-        text = card(output.resolve().name, model.dimension, facts, read_history(output))
-        (output / "README.md").write_text(text, encoding="utf-8")
-        (output / "training.json").write_text(json.dumps(facts.settings, indent=2) + "\n", encoding="utf-8")
-        _say(f"{trainer.state.global_step} steps done; the model is in {output}")
+        last = last_checkpoint(output)
+        raise Interrupted(
+            "interrupted; the same command without --overwrite_output_dir resumes from "
+            f"{last.name if last else 'the start'}"
+        )
+    _finish(trainer, data, output)
     return output
 
 
-def _data(args: TrainArguments) -> TrainingData:
-    path = find_triples(args.train_file, args.cache_dir)
-    if path is None and not args.text_file:
-        where = f"{args.cache_dir} holds no medi-data.json" if args.cache_dir else "there is nothing to train on"
-        raise InputError(f"{where}; pass train_file (triples), cache_dir (a folder with medi-data.json) or text_file")
-    texts = read_texts(args.text_file, args.text_instruction) if args.text_file else []
-    return TrainingData(TripleFile(path) if path else None, texts)
-
-
-def _resume_from(args: TrainArguments, output: Path) -> Path | None:
-    """Return the checkpoint to go on from: the one named, else the newest whole one, else none."""
-    named = args.resume_from_checkpoint
-    if named and str(named).lower() not in ("true", "last", "false"):
-        if not is_whole(Path(named)):
-            raise InputError(f"resume_from_checkpoint: {named} is no whole checkpoint of a training")
-        return Path(named)
-    found = last_checkpoint(output)
-    if str(named).lower() in ("true", "last"):
-        if found is None:
-            raise InputError(f"resume_from_checkpoint: {output} holds no whole checkpoint")
-        return found
-    if args.overwrite_output_dir:
-        if args.should_save:
-            for old in output.glob("checkpoint-*"):
-                shutil.rmtree(old)
-        return None
-    if found is None and (output / "modules.json").is_file():
-        raise InputError(f"{output} holds a model and no checkpoint; pass --overwrite_output_dir or another folder")
-    if found is not None and args.should_save:
-        _say(f"going on from {found}; --overwrite_output_dir starts anew")
-    return found
-
-
-def _model(
-    args: TrainArguments, data: TrainingData, teacher: Teacher | None, output: Path, start: Path | None
-) -> Embedder:
-    if start is not None and not args.lora_rank:
-        parts = checkpoint.read(start)
-    elif args.init:
-        parts = _scratch(args, data, teacher, output)
+def _finish(trainer: InstructorTrainer, data: TrainingData, output: Path) -> None:
+    """Write the trained model, its card and its settings."""
+    settings = trainer.settings
+    count = settings.trainer.averaged()
+    if count and settings.trainer.should_save:
+        folders = checkpoints(output)[-count:]
+        mean = average(folders)
+        mean.save(output)
+        _say(f"the model is the mean of {', '.join(folder.name for folder in folders)}")
+        for dev in trainer.dev:
+            for name, value in dev.score(mean.encode).items():
+                _say(f"{dev.name}_{name}: {value:.4f} of the mean")
     else:
-        name = str(args.model_name_or_path)
-        token = True if args.use_auth_token else None
-        parts = checkpoint.read(
-            hub.resolve(name, cache_folder=args.cache_dir, revision=args.model_revision, token=token)
+        trainer.save_model()
+    if settings.trainer.should_save:
+        facts = _facts(trainer, data)
+        text = card(output.resolve().name, trainer.embedder.dimension, facts, read_history(output))
+        (output / "README.md").write_text(text, encoding="utf-8")
+        (output / "training.json").write_text(json.dumps(facts.settings, indent=2) + "\n", encoding="utf-8")
+        for line in _progress(trainer, output):
+            _say(line)
+        _say(f"{trainer.state.global_step} steps done; the model is in {output}")
+
+
+def _progress(trainer: InstructorTrainer, output: Path) -> list[str]:
+    """Return a line for each score: before training, and of the model that was written, the best or the last one."""
+    scored = [line for line in read_history(output) if "eval_mean" in line]
+    if not scored or scored[0]["step"]:
+        return []
+    best = trainer.state.best_global_step if trainer.settings.trainer.load_best_model_at_end else None
+    chosen = next((line for line in scored if line["step"] == best), scored[-1])
+    names = [name for name in scored[0] if name.startswith("eval_") and name != "eval_mean" and name in chosen]
+    step = int(chosen["step"])
+    return [f"{name[5:]}: {scored[0][name]:.4f} before, {chosen[name]:.4f} after {step} steps" for name in names]
+
+
+def _already_done(trainer: InstructorTrainer, data: TrainingData, start: Path, output: Path) -> None:
+    """Report that there is nothing left to train, and write the model where a kill left none."""
+    if not (output / "modules.json").is_file():
+        trainer.state = TrainerState.load_from_json(str(start / STATE))
+        best = trainer.state.best_model_checkpoint if trainer.settings.trainer.load_best_model_at_end else None
+        trainer.embedder.restore(Path(best) if best and Path(best).is_dir() else start)
+        if trainer.settings.trainer.should_save:
+            write_history(output, trainer.state.log_history)
+        _finish(trainer, data, output)
+    if trainer.settings.trainer.should_save:
+        _say(
+            f"all {steps_of(start)} steps are done already; the model is in {output}; raise --max_steps or "
+            "--num_train_epochs to train further, or start again with --overwrite_output_dir"
         )
-    parts.tokens.max_length = args.max_source_length
-    model = Embedder(Checkpoint(plain(parts.encoder), plain(parts.head), parts.tokens))
-    if args.dropout is not None:
-        model.set_dropout(args.dropout)
-    model.freeze(args.freeze)
-    if args.lora_rank:
-        model.add_lora(args.lora_rank, args.lora_alpha, args.lora_targets)
+
+
+def _check_average(trainer: InstructorTrainer) -> None:
+    """Raise `InputError` where a run saves fewer checkpoints than are averaged at its end."""
+    args, total = trainer.settings.trainer, trainer.total_steps
+    count = args.averaged()
+    every = {"steps": args.save_steps if args.save_steps >= 1 else total * args.save_steps}.get(
+        str(getattr(args.save_strategy, "value", args.save_strategy)), total / max(args.num_train_epochs, 1)
+    )
+    saved = 0 if args.save_strategy == "no" else math.ceil(total / every)
+    if saved < count:
+        raise InputError(
+            f"average=last:{count} needs {count} checkpoints, and {total} steps give {saved}; lower save_steps"
+        )
+
+
+def _announce(trainer: InstructorTrainer, data: TrainingData, start: Path | None) -> None:
+    """Print what will be trained on, task by task."""
+    args = trainer.settings.trainer
+    if not args.should_save:
+        return
+    if start is not None:
+        _say(f"resuming from {start}; --overwrite_output_dir starts again from step 0")
+    epoch = trainer.batches.used()
+    processes = f"{args.world_size} processes" if args.world_size > 1 else "1 process"
+    _say(
+        f"{len(data)} records, {len(trainer.batches)} batches per epoch, {processes}, "
+        f"{trainer.embedder.count()[0]} weights are trained"
+    )
+    _say(task_table(task_rows(epoch, [task.name for task in data.names]), markdown=False))
+    for task, why in {**data.left_out, **_unused(trainer, data)}.items():
+        _say(f"not trained on: {task}: {why}")
+
+
+def _unused(trainer: InstructorTrainer, data: TrainingData) -> dict[str, str]:
+    """Return the tasks of which no record is in a batch, and why."""
+    args, chosen = trainer.settings.trainer, trainer.settings.data
+    total = args.per_device_train_batch_size * args.world_size
+    reasons = {}
+    for task, counts in trainer.batches.used().items():
+        name = data.names[task].name or "texts"
+        if counts.used or name in data.left_out:
+            continue
+        if chosen.batches == "original":
+            reasons[name] = f"no {total} of its {counts.records} records form a window; see --batches shuffled"
+        elif counts.records < args.world_size:
+            reasons[name] = f"{counts.records} records cannot be shared out to {args.world_size} processes"
+        elif chosen.max_examples:
+            reasons[name] = f"max_examples={chosen.max_examples} leaves it no record"
+        else:
+            reasons[name] = "its weight is 0"
+    return reasons
+
+
+def _model(settings: Settings, data: TrainingData, output: Path, start: Path | None) -> Embedder:
+    """Return the model to train: that of the checkpoint, of the name, or an untrained one."""
+    chosen = settings.model
+    if start is not None and not chosen.lora_rank:
+        source = read(start)
+    elif chosen.init:
+        source = _scratch(settings, data, output)
+    else:
+        source = read(
+            hub.resolve(
+                str(chosen.model_name_or_path),
+                cache_folder=settings.data.cache_dir,
+                revision=chosen.model_revision,
+                token=_token(settings),
+            )
+        )
+    source.tokens.max_length = chosen.max_source_length
+    model = Embedder(
+        embedder.Embedder(without_quantization(source.encoder), without_quantization(source.head), source.tokens)
+    )
+    _check_dimensions(settings, model.dimension)
+    if chosen.dropout is not None:
+        model.set_dropout(chosen.dropout)
+    model.freeze(chosen.freeze)
+    if chosen.lora_rank:
+        model.add_lora(chosen.lora_rank, chosen.lora_alpha, chosen.lora_targets, settings.trainer.seed)
     return model
 
 
-def _scratch(args: TrainArguments, data: TrainingData, teacher: Teacher | None, output: Path) -> Checkpoint:
+def _check_dimensions(settings: Settings, dimension: int) -> None:
+    """Raise `InputError` for sizes that vectors of this model do not have."""
+    named = {"matryoshka_dims": settings.loss.matryoshka_dims, "dev_dims": settings.evaluation.dev_dims}
+    for name, sizes in named.items():
+        for size in sizes:
+            if size >= dimension:
+                raise InputError(f"{name}: {size} must be below {dimension}, the dimensions of this model's vectors")
+
+
+def _check_metric(settings: Settings, dev: Sequence[DevSet]) -> None:
+    """Raise `InputError` for a best model by a score that no dev set has."""
+    metric = settings.trainer.metric_for_best_model
+    if not dev or metric is None or metric.removeprefix("eval_") == "mean":
+        return
+    names = [dev_set.name for dev_set in dev]
+    if not any(metric.removeprefix("eval_").startswith(f"{name}_") for name in names):
+        raise InputError(f"metric_for_best_model={metric!r} is unknown; known: mean, or a score of {', '.join(names)}")
+
+
+def _scratch(settings: Settings, data: TrainingData, output: Path) -> embedder.Embedder:
     """Return the untrained model of ``--init``, which the first process writes to ``output/init``."""
-    folder = output / "init"
-    with args.main_process_first(local=False):
-        if args.process_index == 0 and (args.overwrite_output_dir or not (folder / "modules.json").is_file()):
-            step = max(1, 3 * len(data) // args.tokenizer_texts)
+    folder, chosen, args = output / "init", settings.model, settings.trainer
+    with _first_process(settings) as first:
+        if first and (args.overwrite_output_dir or not (folder / "modules.json").is_file()):
+            step = max(1, 3 * len(data) // chosen.tokenizer_texts)
             texts = (pair.instruction + pair.text for pair in islice(data.pairs(), 0, None, step))
-            tokenizer = train_tokenizer(texts, args.vocab_size, uncased=args.uncased)
-            if teacher is not None and args.static_epochs:
-                said = dict.fromkeys(pair.text for pair in data.pairs())
-                epochs = args.static_epochs
-                parts = static_checkpoint(str(args.init), tokenizer, teacher, list(said), epochs=epochs, seed=args.seed)
-            else:
-                parts = random_checkpoint(str(args.init), tokenizer, seed=args.seed)
-            write(parts, folder)
-        return checkpoint.read(folder)
+            tokenizer = train_tokenizer(texts, chosen.vocab_size, uncased=chosen.uncased)
+            write(random_embedder(str(chosen.init), tokenizer, seed=args.seed), folder)
+        return read(folder)
 
 
-def _teacher(args: TrainArguments, data: TrainingData, output: Path) -> Teacher | None:
-    """Return the teacher's vectors of all texts; the first process computes those that are not there yet."""
-    if not (args.teacher or args.teacher_cache):
+def _teacher(settings: Settings, data: TrainingData, output: Path) -> Teacher | None:
+    """Return the teacher's vectors of all texts; the first process computes those that are missing."""
+    if not settings.distillation.requested:
         return None
-    folder = Path(args.teacher_cache or output / "teacher")
-    name, instructions = args.teacher, args.teacher_instructions
-    if name is None:
-        name, instructions = Teacher.told_by(folder)
-    elif instructions is None:
-        instructions = sees_instructions(name, args.cache_dir)
-    with args.main_process_first(local=False):
-        teacher = Teacher(folder, name, bool(instructions))
-        if args.process_index == 0:
-            teacher.fill(
+    folder = Path(settings.distillation.teacher_cache or output / "teacher")
+    with _first_process(settings) as first:
+        if first:
+            teachers.fill(
+                settings.distillation,
+                folder,
                 data.pairs(),
-                lambda: encoder_of(str(args.teacher), str(args.device), bool(instructions), args.cache_dir),
+                str(settings.trainer.device),
+                settings.data.cache_dir,
             )
-    return teacher
+        return teachers.opened(folder)
 
 
-def _facts(args: TrainArguments, data: TrainingData, model: Embedder) -> Facts:
-    base = f"random weights of the shape {args.init}" if args.init else str(args.model_name_or_path)
-    found: dict[str, str] = {}
-    tasks: Counter[str] = Counter()
-    path = find_triples(args.train_file, args.cache_dir)
-    if path is not None:
-        found["triples"] = f"{path.name}, {len(data.triples)} records"
-        for triple in data.triples:
-            tasks[triple.task_name or f"task {triple.task}"] += 1
-    if args.text_file:
-        found["texts"] = f"{Path(args.text_file).name}, {len(data.texts)} texts"
-    if args.teacher:
-        found["teacher"] = args.teacher
-    return Facts(base, found, tasks, args.own_settings(), model.count())
+@contextmanager
+def _first_process(settings: Settings) -> Iterator[bool]:
+    """Let the first process pass before the others; gives whether this is the first."""
+    with settings.trainer.main_process_first(local=False):
+        yield settings.trainer.process_index == 0
 
 
-def _last(output: Path) -> str:
-    found = last_checkpoint(output)
-    return found.name if found else "the start"
+def _facts(trainer: InstructorTrainer, data: TrainingData) -> Facts:
+    settings = trainer.settings
+    model, chosen = settings.model, settings.data
+    base = f"random weights of the shape {model.init}" if model.init else str(model.model_name_or_path)
+    origins: dict[str, str] = {}
+    texts = int((data.tasks == next((n for n, task in enumerate(data.names) if task.kind == "texts"), -1)).sum())
+    if len(data) > texts:
+        names = [Path(name).name for name in chosen.train_file] or ["medi-data"]
+        origins["records"] = f"{', '.join(names)}, {len(data) - texts} records"
+    if chosen.hold_back:
+        origins["held back"] = f"{sum(map(len, data.held_back().values()))} of these records, scored and not trained on"
+    if chosen.text_file:
+        origins["texts"] = f"{Path(chosen.text_file).name}, {texts} texts"
+    if settings.distillation.teacher:
+        origins["teacher"] = settings.distillation.teacher
+    done = trainer.state.global_step
+    accumulated = settings.trainer.gradient_accumulation_steps
+    per_epoch = len(trainer.batches)
+    epochs, rest = divmod(done, -(-per_epoch // accumulated))
+    used = trainer.batches.used(epochs * per_epoch + min(rest * accumulated, per_epoch))
+    rows = task_rows(used, [task.name for task in data.names])
+    left_out = {**data.left_out, **_unused(trainer, data)}
+    return Facts(base, origins, rows, left_out, settings.changed(), trainer.embedder.count())
+
+
+def _token(settings: Settings) -> str | bool | None:
+    return settings.trainer.hub_token or (True if settings.model.use_auth_token else None)
 
 
 def _say(text: str) -> None:

@@ -1,21 +1,64 @@
-/* What the loader asks before it calls anything else: the interface's version and sizes, and what the CPU has. */
-#include "engine.h"
+/* The CPU features that kernels need. */
+#include "kernels.h"
 
-/* Returns ENGINE_ABI; `sizes` receives the sizes of the first `count` structures that the caller fills. */
-int32_t engine_abi(int32_t *sizes, int32_t count)
+#if defined(__x86_64__) || defined(_M_X64)
+#include <cpuid.h>
+
+/* Bits of XCR0: the register states that the operating system saves. */
+static uint32_t saved_states(void)
 {
-    const int32_t own[] = {sizeof(struct weight), sizeof(struct layer), sizeof(struct model), sizeof(struct batch)};
-    for (int i = 0; i < count && i < (int)(sizeof own / sizeof *own); i++)
-        sizes[i] = own[i];
-    return ENGINE_ABI;
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
 }
 
-/* 1 avx512 (f, bw, dq, vl) and fma, 2 avx512_vnni, 4 avx512_bf16. */
-int32_t features(void)
+int32_t cpu_features(void)
 {
-    __builtin_cpu_init();
-    int found = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
-    return (found ? 1 : 0) | (__builtin_cpu_supports("avx512vnni") ? 2 : 0) |
-           (__builtin_cpu_supports("avx512bf16") ? 4 : 0);
+    enum { OSXSAVE = 1 << 27, FMA = 1 << 12, F16C = 1 << 29, AVX2 = 1 << 5, YMM = 0x6, ZMM = 0xe6 };
+    const uint32_t avx512 = 1u << 16 | 1u << 30 | 1u << 17 | 1u << 31; /* F, BW, DQ, VL */
+    uint32_t a, b, c, d, one[4], seven[4] = {0}, more[4] = {0};
+    if (!__get_cpuid(1, &one[0], &one[1], &one[2], &one[3]) || !(one[2] & OSXSAVE))
+        return 0;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        seven[0] = a, seven[1] = b, seven[2] = c;
+    if (seven[0] >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d))
+        more[0] = a;
+    const uint32_t states = saved_states();
+    if (!(one[2] & FMA) || !(one[2] & F16C) || !(seven[1] & AVX2) || (states & YMM) != YMM)
+        return 0;
+    int32_t features = CPU_AVX2 | (more[0] & 1 << 4 ? CPU_AVX_VNNI : 0);
+    if ((seven[1] & avx512) == avx512 && (states & ZMM) == ZMM)
+        features |= CPU_AVX512 | (seven[2] & 1 << 11 ? CPU_AVX512_VNNI : 0) | (more[0] & 1 << 5 ? CPU_AVX512_BF16 : 0);
+    return features;
 }
+
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+int32_t cpu_features(void)
+{
+    enum { ASIMDDP = 1 << 20, BF16 = 1 << 14 }; /* of AT_HWCAP and AT_HWCAP2 */
+    return (getauxval(AT_HWCAP) & ASIMDDP ? CPU_DOTPROD : 0) | (getauxval(AT_HWCAP2) & BF16 ? CPU_BF16 : 0);
+}
+
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+
+static int has(const char *name)
+{
+    int value = 0;
+    size_t size = sizeof value;
+    return !sysctlbyname(name, &value, &size, NULL, 0) && value;
+}
+
+int32_t cpu_features(void)
+{
+    return (has("hw.optional.arm.FEAT_DotProd") ? CPU_DOTPROD : 0) | (has("hw.optional.arm.FEAT_BF16") ? CPU_BF16 : 0);
+}
+
+#else
+int32_t cpu_features(void)
+{
+    return 0;
+}
+#endif

@@ -1,54 +1,76 @@
-/* Products of up to 12 rows with a panel of 32 columns, all sums in registers.
-   Included with KIND, and MULTIPLY: the instruction that adds products of 4-byte words to sums. */
-#include <immintrin.h>
+/* Micro-kernels: up to TILE_ROWS rows by a panel of two vectors of columns, all sums in registers.
+   Included once per KIND; the lanes' file says what its SUM, COLUMNS and ROW are.
 
-#include "engine.h"
+   tile(rows, row_stride, panel, steps, next, interval, add, sums, stride): one cache line is prefetched from `next` on
+   every `interval` steps; sums go to `sums`, `stride` elements per row (int32 in INT8), added to what is there if `add`.
+   Where AHEAD is set, all lines of the panel are prefetched so many bytes in advance instead. */
+#define OF(name) NAMED(NAMED(KIND, _), name)
 
-#define JOINED(a, b) a##b
-#define NAMED(a, b) JOINED(a, b)
-#define ADD_PRODUCT(sum, x, y) __asm__(MULTIPLY " %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y))
-
-#define EACH_ROW(X)                                                                                  \
-    X(0, p0) X(1, p0 + row_stride) X(2, p0 + 2 * row_stride) X(3, p0 + three)                        \
-    X(4, p1) X(5, p1 + row_stride) X(6, p1 + 2 * row_stride) X(7, p1 + three)                        \
-    X(8, p2) X(9, p2 + row_stride) X(10, p2 + 2 * row_stride) X(11, p2 + three)
-#define START(i, p) __m512i left##i = _mm512_setzero_si512(), right##i = _mm512_setzero_si512();
-#define STEP(i, p)                                                                                   \
+#define START(i, from) OF(SUM) left##i = OF(ZERO)(), right##i = OF(ZERO)();
+#define STEP(i, from)                                                                                \
+    if (i < count)                                                                                   \
+        OF(ROW)(left##i, right##i, from);
+#define STORE(i, from)                                                                               \
     if (i < count) {                                                                                 \
-        __m512i x = _mm512_set1_epi32(*(const int32_t *)(p));                                        \
-        ADD_PRODUCT(left##i, x, left);                                                               \
-        ADD_PRODUCT(right##i, x, right);                                                             \
+        OF(STORE)((int32_t *)sums + i * stride, left##i);                                            \
+        OF(STORE)((int32_t *)sums + i * stride + LANES, right##i);                                   \
     }
-#define STORE(i, p)                                                                                  \
+#ifdef ADDS_SUMS
+#define ADD_SUMS(i, from)                                                                            \
     if (i < count) {                                                                                 \
-        _mm512_storeu_si512((int32_t *)sums + i * stride, left##i);                                  \
-        _mm512_storeu_si512((int32_t *)sums + i * stride + 16, right##i);                            \
+        left##i = OF(ADD)(left##i, (const int32_t *)sums + i * stride);                              \
+        right##i = OF(ADD)(right##i, (const int32_t *)sums + i * stride + LANES);                    \
     }
+#endif
 
-static inline __attribute__((always_inline)) void multiply(const int count, const char *rows, size_t row_stride,
-                                                           const char *panel, size_t steps, size_t ahead,
-                                                           void *sums, size_t stride)
+static ALWAYS_INLINE void NAMED(multiply_, KIND)(const int count, const char *rows, size_t row_stride,
+                                                 const char *panel, size_t steps, const char *next, size_t interval,
+                                                 int add, void *sums, size_t stride)
 {
     const char *p0 = rows, *p1 = rows + 4 * row_stride, *p2 = rows + 8 * row_stride;
     const size_t three = 3 * row_stride;
     EACH_ROW(START)
-    for (size_t step = 0; step < steps; step++) {
-        __m512i left = _mm512_loadu_si512(panel), right = _mm512_loadu_si512(panel + 64);
-        EACH_ROW(STEP)
-        _mm_prefetch(panel + ahead, _MM_HINT_T1);
-        _mm_prefetch(panel + ahead + 64, _MM_HINT_T1);
-        p0 += 4, p1 += 4, p2 += 4, panel += 128;
+    for (size_t step = 0, until = 0; step < steps;) {
+        until = AHEAD > 0 || steps - step < interval ? steps : step + interval;
+        if (AHEAD == 0)
+            PREFETCH(next);
+        for (; step < until; step++) {
+            const OF(SUM) left = OF(COLUMNS)(panel), right = OF(COLUMNS)(panel + OF(PANEL));
+            EACH_ROW(STEP)
+            if (AHEAD > 0) {
+                PREFETCH(panel + AHEAD);
+                PREFETCH(panel + AHEAD + 64);
+            }
+            p0 += 4, p1 += 4, p2 += 4, panel += 2 * OF(PANEL);
+        }
+        next += 64;
     }
+#ifdef ADDS_SUMS
+    if (add) {
+        EACH_ROW(ADD_SUMS)
+    }
+#else
+    (void)add;
+#endif
     EACH_ROW(STORE)
+    (void)p1, (void)p2, (void)three;
 }
 
 #define TILE(n)                                                                                      \
-    static void tile##n(const char *rows, size_t row_stride, const char *panel, size_t steps, size_t ahead, \
-                        void *sums, size_t stride)                                                   \
+    static void NAMED(KIND, _##n)(const char *rows, size_t row_stride, const char *panel, size_t steps, \
+                                  const char *next, size_t interval, int add, void *sums, size_t stride) \
     {                                                                                                \
-        multiply(n, rows, row_stride, panel, steps, ahead, sums, stride);                            \
+        NAMED(multiply_, KIND)(n, rows, row_stride, panel, steps, next, interval, add, sums, stride); \
     }
-TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
+EACH_TILE(TILE)
+#define TILE_NAME(n) NAMED(KIND, _##n),
+static tile *const NAMED(tiles_, KIND)[] = {EACH_TILE(TILE_NAME)};
 
-tile *const NAMED(tiles_, KIND)[] = {tile1, tile2, tile3, tile4, tile5, tile6,
-                                     tile7, tile8, tile9, tile10, tile11, tile12};
+#undef OF
+#undef START
+#undef STEP
+#undef STORE
+#undef ADD_SUMS
+#undef TILE
+#undef TILE_NAME
+#undef KIND

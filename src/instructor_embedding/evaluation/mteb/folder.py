@@ -1,7 +1,7 @@
 """MTEB tasks fed from a folder on this machine: mteb's own task classes, our files, no network.
 
-Layouts, one folder per task, named as mteb names it; files are ``SPLIT.jsonl``, ``SPLIT.jsonl.gz`` or
-``SPLIT.parquet``, or lie in a folder ``SPLIT`` as on the hub:
+Layouts, one folder per task, named as mteb names it; files are ``SPLIT.jsonl``, ``.csv``, ``.tsv`` or
+``.parquet``, plain, ``.gz`` or ``.zst``, or lie in a folder ``SPLIT`` as on the hub:
 STS (sentence1, sentence2, score), classification (text, label), pair classification (sentence1, sentence2, labels),
 clustering (sentences, labels; a row is a set, or one text), reranking (query, positive, negative), summarization (text,
 machine_summaries, human_summaries, relevance), retrieval and its kin as `folder_retrieval` describes.
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from instructor_embedding import fingerprint
 from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.evaluation import fingerprint
 from instructor_embedding.evaluation.mteb import folder_retrieval
 from instructor_embedding.evaluation.mteb.folder_files import data_files, rows_named
 from instructor_embedding.extras import need
@@ -91,6 +91,7 @@ def load(folder: str | os.PathLike[str], name: str, split: str | None = None) ->
     metadata.dataset = {"path": f"local/{name}", "revision": fingerprint.of_files(data_files(home))}
     task.metadata = metadata
     task.hf_subsets = ["default"]
+    task.folder_tasks = known  # names that a table of instructions may have keys for
     if retrieval:
         task.dataset = {"default": {split: folder_retrieval.read(home, split) for split in splits}}
         folder_retrieval.score_changes(task, home)
@@ -99,6 +100,9 @@ def load(folder: str | os.PathLike[str], name: str, split: str | None = None) ->
     else:
         train = getattr(task, "train_split", None)
         task.dataset = _splits(task, home, [*splits, train] if train else splits)
+        if metadata.type == "Summarization" and not hasattr(task, "min_score"):
+            judgments = [value for split in splits for values in task.dataset[split]["relevance"] for value in values]
+            task.min_score, task.max_score = min(judgments), max(judgments)
     task.data_loaded = True
     return task
 

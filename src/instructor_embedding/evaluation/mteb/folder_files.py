@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.extras import need
+from instructor_embedding.files.records import read_records
 
-ENDINGS = (".jsonl", ".jsonl.gz", ".parquet", ".tsv")
+_FORMATS = (".jsonl", ".ndjson", ".parquet", ".csv", ".tsv")
+ENDINGS = tuple(form + pressed for form in _FORMATS for pressed in ("", ".gz", ".zst"))
 
 
 def data_files(home: Path) -> list[Path]:
@@ -44,28 +43,14 @@ def rows_named(home: Path, name: str, split: str = "") -> Iterator[dict[str, Any
     files = files_named(home, name, split)
     if not files:
         present = ", ".join(str(path.relative_to(home)) for path in data_files(home))
-        raise InputError(f"{home} has no {name}.jsonl, {name}.jsonl.gz or {name}.parquet; it has {present}")
+        raise InputError(f"{home} has no {name}.jsonl, .csv, .tsv or .parquet (or .gz, .zst); it has {present}")
     for file in files:
         yield from rows(file)
 
 
-def rows(file: Path) -> list[dict[str, Any]]:
-    """Return the rows of a jsonl, jsonl.gz, tsv or parquet file."""
-    if file.suffix == ".parquet":
-        table = need("pyarrow.parquet", "reading parquet files").read_table(file)
-        records: list[dict[str, Any]] = table.to_pylist()
-        return records
-    if file.suffix == ".tsv":
-        lines = file.read_text(encoding="utf-8").splitlines()
-        names = lines[0].split("\t") if lines else []
-        return [dict(zip(names, line.split("\t"), strict=True)) for line in lines[1:] if line]
-    records = []
-    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
-            try:
-                records.append(dict(json.loads(line)))
-            except (ValueError, TypeError):
-                raise InputError(f"{file}, line {number} is not a json object") from None
-    return records
+def rows(file: Path) -> Iterator[dict[str, Any]]:
+    """Return the rows of a file; the message of an error has its line."""
+    for (kind, number), record in read_records(file):
+        if not isinstance(record, dict):
+            raise InputError(f"{file}, {kind} {number} is not an object with named fields")
+        yield record

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from instructor_embedding.encoders import PairEncoder
 from instructor_embedding.errors import choose
-from instructor_embedding.evaluation.cached_encoder import CachedEncoder, PairEncoder
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.evaluation.instructions import Chosen, Instructions
 from instructor_embedding.evaluation.mteb.model_meta import describe
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
+from instructor_embedding.vectors import Float32
 
 _PURPOSE = "evaluation on MTEB"
 QUERY_INSTRUCTIONS = ("instruction", "text", "none")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from instructor_embedding.evaluation.cached_encoder import CachedEncoder, load
+from instructor_embedding import encoders
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.evaluation.mteb.instructed import InstructedEncoder
 from instructor_embedding.evaluation.mteb.model_meta import PUBLISHED, published
 from instructor_embedding.extras import need
@@ -22,4 +23,4 @@ def register() -> list[str]:
 
 def _load(model_name: str, revision: str | None = None, device: str | None = None, **_: Any) -> Any:
     """Load a registered model; mteb calls it."""
-    return InstructedEncoder(CachedEncoder(load(model_name, device=device), model_name))
+    return InstructedEncoder(CachedEncoder(encoders.load(model_name, "instructor", device=device), model_name))

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from instructor_embedding.encoders import PairEncoder
 from instructor_embedding.errors import InputError
-from instructor_embedding.evaluation.cached_encoder import CachedEncoder, PairEncoder
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.evaluation.cost import Clock
 from instructor_embedding.evaluation.instructions import Instructions
 from instructor_embedding.evaluation.mteb.instructed import InstructedEncoder, Settings
@@ -79,7 +80,7 @@ def evaluate(
 def verify(instructions: Instructions, tasks: Iterable[Any]) -> None:
     """Raise InputError where a table of instructions has a key that is neither a task of mteb nor a task type."""
     mteb = need("mteb", _PURPOSE)
-    names = [task.metadata.name for task in tasks]
+    names = [name for task in tasks for name in getattr(task, "folder_tasks", [task.metadata.name])]
     instructions.verify(names, lambda: {name for task in mteb.get_tasks() for name in _names(task.metadata)})
 
 
@@ -99,7 +100,7 @@ def _config(wrapped: InstructedEncoder, task: Any, split: str) -> dict[str, Any]
     settings = asdict(wrapped.settings)
     if not metadata.type.startswith("Instruction"):
         del settings["query_instructions"]  # plays no part in tasks whose queries bring no instruction
-    return wrapped.encoder.config("MTEB", metadata.type, chosen, data, settings)
+    return wrapped.encoder.config("MTEB", metadata.type, chosen, data, settings, wrapped.instructions.name)
 
 
 def _sides(task: Any) -> list[str]:
@@ -139,6 +140,8 @@ def _run(
         subsets = result.scores[split]
         value = float(np.mean([subset["main_score"] for subset in subsets]))
         complete = config | clock.circumstances(_figures(subsets))
+        if repeats := _repeats(subsets, task.metadata.main_score):
+            complete["repeats"] = {task.metadata.main_score: repeats}
         scores[split] = Score(
             task.metadata.name, task.metadata.main_score, round(100 * value, 4), counts[split], complete
         )
@@ -181,6 +184,24 @@ def _figures(subsets: list[dict[str, Any]]) -> dict[str, float]:
     names = [name for name, value in subsets[0].items() if isinstance(value, float) and name != "main_score"]
     means = {name: float(np.mean([subset[name] for subset in subsets if name in subset])) for name in names}
     return {name: value for name, value in means.items() if value == value}
+
+
+def _repeats(subsets: list[dict[str, Any]], metric: str) -> list[float]:
+    """Return the values of the repetitions that mteb takes the mean of, where it records them."""
+    values = [_repetitions(subset, metric) for subset in subsets]
+    if len({len(repeats) for repeats in values}) != 1 or not values[0]:
+        return []
+    return [round(float(value), 6) for value in np.mean(values, axis=0)]
+
+
+def _repetitions(subset: dict[str, Any], metric: str) -> list[float]:
+    """Return a subset's repetitions: experiments of a classification, sets or samples of a clustering."""
+    experiments = subset.get("scores_per_experiment") or []
+    samples = subset.get(f"{metric}s") or []
+    if isinstance(samples, dict):  # by level of the labels
+        samples = [value for level in samples.values() for value in level]
+    values = [experiment.get(metric) for experiment in experiments] or list(samples)
+    return values if all(isinstance(value, float) for value in values) else []
 
 
 def judged(task: Any, split: str) -> int:

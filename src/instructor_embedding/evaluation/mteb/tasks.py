@@ -30,7 +30,7 @@ FOLLOWING = (
 )
 # names that users type -> benchmark of mteb, or tasks
 _BENCHMARKS: dict[str, Sequence[str]] = {
-    "instruction-following": (*FOLLOWING, "BRIGHT"),
+    "instruction-following": (*FOLLOWING, "BRIGHT(v1.1)"),
     "IFIR": tuple(name for name in FOLLOWING if name.startswith("IFIR")),
 }
 _PURPOSE = "evaluation on MTEB"
@@ -47,9 +47,9 @@ def tasks_named(
     Parameters
     ----------
     names : list of str
-        Task names, ``"MTEB(eng, v1)"``, ``"MTEB(eng, v2)"``, ``"BRIGHT"``, ``"FollowIR"`` or another benchmark of mteb,
-        ``"IFIR"``, ``"instruction-following"``. Empty: all tasks in the folder, or, without one, the 56 data sets of
-        the paper. An aggregate such as CQADupstackRetrieval stands for its parts. With a folder, the tasks of a
+        Task names, ``"MTEB(eng, v1)"``, ``"MTEB(eng, v2)"``, ``"BRIGHT(v1.1)"``, ``"FollowIR"`` or another benchmark of
+        mteb, ``"IFIR"``, ``"instruction-following"``. Empty: all tasks in the folder, or, without one, the 56 data sets
+        of the paper. An aggregate such as CQADupstackRetrieval stands for its parts. With a folder, the tasks of a
         benchmark that the folder holds.
     categories : list of str
         Keep only these task types: ``"STS"``, ``"Retrieval"``.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -11,8 +10,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from instructor_embedding.encoders import PairEncoder
 from instructor_embedding.errors import InputError
-from instructor_embedding.evaluation.cached_encoder import CachedEncoder, PairEncoder
+from instructor_embedding.evaluation.appended import append, mend
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.evaluation.cost import Clock
 from instructor_embedding.evaluation.instructions import Instructions
 from instructor_embedding.evaluation.prompt_retrieval import tasks
@@ -21,6 +22,7 @@ from instructor_embedding.evaluation.prompt_retrieval.language_models import Lan
 from instructor_embedding.evaluation.prompt_retrieval.selection import prompt_of, retrieve
 from instructor_embedding.evaluation.prompt_retrieval.task import Example, PromptTask
 from instructor_embedding.evaluation.score import Results, Score, key_of
+from instructor_embedding.files.records import read_records
 from instructor_embedding.instruction import Pair
 
 
@@ -67,7 +69,8 @@ def evaluate(
     """
     encoder = CachedEncoder.of(model)
     results = Results() if results is None else results
-    chosen = (instructions or Instructions(model=encoder.name)).choose(task, "PromptRetrieval")
+    table = instructions or Instructions(model=encoder.name)
+    chosen = table.choose(task, "PromptRetrieval")
     setup = tasks.task_named(task)
     pool, tests, digest = tasks.draw(setup, Path(data_dir), seed)
     tests = tests[:items]
@@ -81,7 +84,7 @@ def evaluate(
         "prompts": "own wording, 1",
     }
     data = {"path": task, "revision": digest, "examples": len(pool), "items": len(tests)}
-    config = encoder.config("PromptRetrieval", "PromptRetrieval", {"text": chosen}, data, settings)
+    config = encoder.config("PromptRetrieval", "PromptRetrieval", {"text": chosen}, data, settings, table.name)
     known = results.find(task, config)
     if known is not None:
         return known
@@ -110,17 +113,18 @@ def _answers(
     progress: bool,
 ) -> list[str]:
     """Return the language model's answers; those in the file are not requested again."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file is not None and file.exists() else []
-    known = {row["item"]: row["prediction"] for row in map(json.loads, lines)}
+    known: dict[int, str] = {}
+    if file is not None and file.exists():
+        mend(file)
+        known = {row["item"]: row["prediction"] for _, row in read_records(file)}
     answers = []
-    for item, test in enumerate(tqdm(tests, desc=task.name, disable=not progress, leave=False)):
+    for item, test in enumerate(tqdm(tests, desc=task.name, disable=None if progress else True, leave=False)):
         if item not in known:
             prompt = prompt_of(task, [pool[index] for index in shown[item]], test, head)
             known[item] = _answer(task, prompt, test, language_model)
             if file is not None:
                 row = {"item": item, "examples": shown[item], "prediction": known[item], "answer": test.answer}
-                with file.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+                append(file, row)
         answers.append(known[item])
     return answers
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from instructor_embedding.evaluation.prompt_retrieval.language_models import LanguageModel
 from instructor_embedding.evaluation.prompt_retrieval.task import Example, PromptTask
-from instructor_embedding.evaluation.vectors import unit
-from instructor_embedding.model.packed import Float32
+from instructor_embedding.vectors import Float32, unit
 
 _SAME = 1 - 1e-6  # float32 cosines above it count as 1
 
@@ -52,7 +51,8 @@ def retrieve(
 
 def centered(vectors: Float32) -> Float32:
     """Return vectors, float32 of shape (n, dim), minus their mean and L2-normalized; a zero vector stays zero."""
-    return unit(vectors - vectors.mean(0, keepdims=True))
+    rows: Float32 = unit(vectors - vectors.mean(0, keepdims=True))
+    return rows
 
 
 def select(

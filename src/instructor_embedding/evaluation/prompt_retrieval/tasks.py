@@ -5,18 +5,17 @@ The draws repeat the original's for the same data and seed. The wording of the p
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from instructor_embedding import fingerprint
 from instructor_embedding.errors import InputError, choose
-from instructor_embedding.evaluation import fingerprint
 from instructor_embedding.evaluation.mteb.folder_files import rows
 from instructor_embedding.evaluation.prompt_retrieval.task import Example, PromptTask
+from instructor_embedding.files import records
 
 POOL, ITEMS = 3000, 256  # examples to retrieve from, and items to judge
 _FEELINGS = ("very negative", "negative", "neutral", "positive", "very positive")
@@ -97,19 +96,15 @@ def draw(task: PromptTask, folder: Path, seed: int) -> tuple[list[Example], list
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a json file, plain or gzipped."""
+    """Return the content of a json file, plain or compressed."""
     file = _existing(path)
     if file is None:
         raise InputError(f"there is no {path} (or {path.name}.gz)")
-    data = file.read_bytes()
-    try:
-        return json.loads(gzip.decompress(data) if file.suffix == ".gz" else data)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{file} is not valid json: {error}") from None
+    return records.read_json(file)
 
 
 def _existing(path: Path) -> Path | None:
-    for candidate in (path, path.with_name(path.name + ".gz")):
+    for candidate in (path, *(path.with_name(path.name + ending) for ending in (".gz", ".zst"))):
         if candidate.is_file():
             return candidate
     return None
@@ -119,7 +114,7 @@ def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
     path = _existing(folder / name)
     if path is None:
         raise InputError(f"there is no {folder / name} (or {name}.gz)")
-    return rows(path)
+    return list(rows(path))
 
 
 def _some(random: Random, items: Sequence[Any], count: int) -> list[Any]:
@@ -135,13 +130,13 @@ def _two_files(name: str, split: str, show: _Show) -> PromptTask:
     train, test = f"{name}/train.jsonl", f"{name}/{split}.jsonl"
 
     def drawn(folder: Path, random: Random) -> tuple[list[Example], list[Example]]:
-        records = _rows(folder, train)
+        examples = _rows(folder, train)
         if _existing(folder / test) is None:
-            items = _some(random, records, ITEMS)
+            items = _some(random, examples, ITEMS)
             chosen = {id(row) for row in items}
-            pool = _some(random, [row for row in records if id(row) not in chosen], POOL)
+            pool = _some(random, [row for row in examples if id(row) not in chosen], POOL)
         else:
-            pool, items = _some(random, records, POOL), _some(random, _rows(folder, test), ITEMS)
+            pool, items = _some(random, examples, POOL), _some(random, _rows(folder, test), ITEMS)
         return [show(row) for row in pool], [show(row) for row in items]
 
     return PromptTask(name, (train,), drawn, skip_same=True)

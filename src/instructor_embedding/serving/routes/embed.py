@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from instructor_embedding.serving import reply, texts
 from instructor_embedding.serving.exchange import Exchange, Operation, refuse_left
-from instructor_embedding.serving.refusal import Refusal
+from instructor_embedding.serving.refusal import RefusedError
 from instructor_embedding.serving.schema import EmbedAllRequest, EmbedRequest
 
 
@@ -16,7 +16,7 @@ async def embed(exchange: Exchange) -> Response:
     refuse_left(asked.truncation_direction)
     model = exchange.service.served(asked.model)
     if asked.dimensions is not None and asked.dimensions > model.facts.dimension:
-        raise Refusal(422, f"dimensions must be at most {model.facts.dimension}, got {asked.dimensions}")
+        raise RefusedError(422, f"dimensions must be at most {model.facts.dimension}, got {asked.dimensions}")
     named = texts.Asked(asked.instruction, asked.prompt_name, asked.task, asked.input_type)
     inputs = exchange.texts(model, asked.inputs, named)
     job = await exchange.compute(model.lane, inputs.inputs, asked.truncate)
@@ -30,7 +30,7 @@ async def embed_all(exchange: Exchange) -> Response:
     refuse_left(asked.truncation_direction)
     model = exchange.service.served(asked.model)
     if model.states is None:
-        raise Refusal(422, f"the backend of {model.name} computes no token states; serve it with --backend torch")
+        raise RefusedError(422, f"the backend of {model.name} computes no token states; serve it with --backend torch")
     named = texts.Asked(asked.instruction, asked.prompt_name, asked.task, asked.input_type)
     inputs = exchange.texts(model, asked.inputs, named)
     job = await exchange.compute(model.states, inputs.inputs, asked.truncate)

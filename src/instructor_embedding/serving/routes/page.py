@@ -17,6 +17,7 @@ MEDIA = {
     ".svg": "image/svg+xml",
     ".json": "application/json",
 }
+_OTHER_NAMES = {"/": "/page/index.html", "/favicon.ico": "/page/icon.svg"}
 SECURITY = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; object-src 'none'",
@@ -42,7 +43,7 @@ def pages() -> dict[str, tuple[bytes, str, str]]:
 async def page(exchange: Exchange) -> Response:
     """Return a file of the playground."""
     path = exchange.request.url.path
-    content, media, tag = pages()["/page/index.html" if path == "/" else "/page/icon.svg" if "favicon" in path else path]
+    content, media, tag = pages()[_OTHER_NAMES.get(path, path)]
     headers = {"etag": tag, "cache-control": "no-cache", "content-type": media, **SECURITY}
     if exchange.request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
@@ -51,4 +52,4 @@ async def page(exchange: Exchange) -> Response:
 
 def addresses() -> list[str]:
     """Return the addresses that the playground answers."""
-    return ["/", "/favicon.ico", *pages()]
+    return [*_OTHER_NAMES, *pages()]

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from instructor_embedding.instruction import Pair
 from instructor_embedding.serving import reply, texts
 from instructor_embedding.serving.exchange import Exchange, Operation
-from instructor_embedding.serving.refusal import Refusal
+from instructor_embedding.serving.refusal import RefusedError
 from instructor_embedding.serving.schema import Token, TokenizeRequest
 from instructor_embedding.serving.service import Served
 
@@ -16,13 +16,13 @@ LONGEST = 1_000_000  # characters of a request; they are tokenized in the event 
 
 async def tokenize(exchange: Exchange) -> Response:
     """Return the tokens of each text, its instruction's first, before truncation."""
-    asked = await exchange.read(TokenizeRequest)
+    asked = await exchange.read(TokenizeRequest, queued=False)
     model = exchange.service.served(asked.model)
     named = texts.Asked(asked.instruction, asked.prompt_name, asked.task, asked.input_type)
     inputs = exchange.texts(model, asked.inputs, named)
     pairs = [item for item in inputs.inputs if isinstance(item, Pair)]
     if sum(len(pair.instruction) + len(pair.text) for pair in pairs) > LONGEST:
-        raise Refusal(413, f"at most {LONGEST} characters are tokenized in a request; send several")
+        raise RefusedError(413, f"at most {LONGEST} characters are tokenized in a request; send several")
     rows = [_tokens(model, pair, asked.add_special_tokens is not False) for pair in pairs]
     return reply.encoded(rows, {"x-instruction": inputs.source})
 

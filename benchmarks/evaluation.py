@@ -1,0 +1,198 @@
+"""Scores models and baselines on the eight sets and on instruction following, and writes the report of docs/.
+
+    python benchmarks/evaluation.py sets ../shared/data --minilm FOLDER         # an hour on two cores; resumes
+    python benchmarks/evaluation.py following ../shared/data --minilm FOLDER    # a quarter of an hour; resumes
+    python benchmarks/evaluation.py report ../shared/data                       # seconds
+
+The scores are in benchmarks/results/evaluation_sets.jsonl and evaluation_following.jsonl; the report is
+docs/evaluation_report.md with its pictures.
+all-MiniLM-L6-v2 is the folder that sentence-transformers loads; it is not a dependency of this package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from instructor_embedding import encoders
+from instructor_embedding.evaluation import mteb
+from instructor_embedding.evaluation.baselines import baseline
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
+from instructor_embedding.evaluation.following import data as sets
+from instructor_embedding.evaluation.following.run import evaluate as follow
+from instructor_embedding.evaluation.instructions import Instructions
+from instructor_embedding.evaluation.mteb.texts import texts_of
+from instructor_embedding.evaluation.report import make, pictures
+from instructor_embedding.evaluation.report.render import render
+from instructor_embedding.evaluation.report.sections import sections
+from instructor_embedding.evaluation.score import Results, Score
+
+ROOT = Path(__file__).parent.parent
+SCORES = {step: ROOT / "benchmarks" / "results" / f"evaluation_{step}.jsonl" for step in ("sets", "following")}
+PAGE = ROOT / "docs" / "evaluation_report.md"
+HEAD = """# Report
+
+Made by `benchmarks/evaluation.py` from its scores in `benchmarks/results`.
+instructor-mini runs under [its recipe's instructions](../recipes/mini/instructions.json).
+all-MiniLM-L6-v2 runs through sentence-transformers, without instructions on the eight sets.
+What the numbers mean: [evaluation.md](evaluation.md).
+
+![scores by data set](evaluation_scores.png)
+
+![score against speed](evaluation_speed.png)
+
+![instruction following](evaluation_following.png)
+
+"""
+# short texts first, SciFact's abstracts last
+_ORDER = (
+    "STSBenchmark",
+    "TwentyNewsgroupsClustering",
+    "TrecQAReranking",
+    "TwitterURLCorpus",
+    "SICK-R",
+    "EmotionClassification",
+    "Banking77Classification",
+    "SciFact",
+)
+_SENTIMENTS = {"POS": "positive", "NEG": "negative", "Good": "positive", "Bad": "negative"}
+_REVIEWED = {
+    "task363_sst2": "film",
+    "sapt_sst2": "film",
+    "sapt_yelp": "restaurant or shop",
+    "sapt_amazon": "product",
+}
+# the intents of the requests taken apart: "reserve roundtrip flights"
+_ACTIONS = {
+    **dict.fromkeys(("find", "search", "get", "lookup"), "look up"),
+    **dict.fromkeys(("reserve", "book", "buy", "schedule"), "book"),
+}
+_SERVICES = {
+    "flight": "flight",
+    "bus": "bus",
+    "hotel": "hotel",
+    "restaurant": "restaurant",
+    "car": "car",
+    "movie": "movie",
+    "event": "event",
+    "house": "house",
+    "apartment": "house",
+}
+
+
+def words(texts: Iterable[str]) -> CachedEncoder:
+    """Return the TF-IDF baseline of some texts."""
+    return CachedEncoder(baseline("tf-idf", texts), "TF-IDF")
+
+
+def models(minilm: Path) -> list[CachedEncoder]:
+    """Return random vectors, instructor-mini and all-MiniLM-L6-v2."""
+    mini = encoders.load("instructor-mini", device="cpu")
+    peer = encoders.load(str(minilm), "sentence-transformers", device="cpu")
+    return [
+        CachedEncoder(baseline("random", ()), "random vectors"),
+        CachedEncoder(mini, "instructor-mini", progress=True),
+        CachedEncoder(peer, "all-MiniLM-L6-v2", progress=True),
+    ]
+
+
+def measure_sets(data: Path, minilm: Path) -> None:
+    """Score everything on the eight sets that is not in the file of scores."""
+    results, none = Results(SCORES["sets"]), Instructions("none")
+    random, mini, small = models(minilm)
+    own = Instructions(ROOT / "recipes" / "mini" / "instructions.json")
+    tasks = sorted(mteb.tasks_named([], [], data / "eval"), key=lambda task: _ORDER.index(task.metadata.name))
+    for task in tasks:
+        for encoder, instructions in ((random, none), (words(texts_of(task)), none), (mini, own)):
+            _show(encoder, mteb.evaluate(encoder, [task], instructions=instructions, results=results))
+    for task in tasks:  # sentence-transformers takes longest
+        _show(small, mteb.evaluate(small, [task], instructions=none, results=results))
+
+
+def _show(encoder: CachedEncoder, scores: Iterable[Score]) -> None:
+    for score in scores:
+        print(encoder.name, score, flush=True)
+
+
+def measure_following(data: Path, minilm: Path) -> None:
+    """Score everything on instruction following that is not in the file of scores."""
+    results = Results(SCORES["following"])
+    random, *trained = models(minilm)
+    for texts in following_sets(data):
+        for encoder in (random, words(texts.texts), *trained):
+            follow(encoder, texts, results=results, paraphrases=encoder in trained)
+            print(encoder.name, texts.name, len(texts.texts), flush=True)
+
+
+def following_sets(data: Path) -> Iterator[sets.LabeledTexts]:
+    """Yield the sets of instruction following: the built-in one, and two of texts that instructor-mini never saw."""
+    yield sets.built_in()
+    yield sets.labeled(list(_reviews(data)), ("subject", "sentiment"), name="reviews", kind="review")
+    yield sets.labeled(list(_requests(data)), ("action", "service"), name="requests", kind="request")
+
+
+def _reviews(data: Path) -> Iterator[dict[str, str]]:
+    """Yield reviews with what they are of and their sentiment."""
+    for name in ("tasks", "tasks_v1", "tasks_classification_extra"):
+        for task in _lines(data / "train" / "super_ni" / f"{name}.jsonl.gz"):
+            subject = next((value for key, value in _REVIEWED.items() if task["task_name"].startswith(key)), None)
+            for row in task["Instances"] if subject else ():
+                output = row["output"][0] if isinstance(row["output"], list) else row["output"]
+                sentiment = _SENTIMENTS.get(output, output.removeprefix("very ").lower())
+                text = row["input"].removeprefix("Text: ").strip()
+                if sentiment in ("positive", "negative") and _is_unseen(text):
+                    text = text.removeprefix("Title: ").replace("\nText: ", ". ")
+                    yield {"text": text, "subject": str(subject), "sentiment": sentiment}
+
+
+def _requests(data: Path) -> Iterator[dict[str, str]]:
+    """Yield requests to an assistant with what is to be done and the service that does it: "find restaurants"."""
+    for text, intent in _lines(data / "train" / "pairs" / "sgd_utterance_intent.jsonl.gz"):
+        verb, _, rest = intent.partition(" ")
+        service = next((name for word, name in _SERVICES.items() if word in rest), None)
+        if service is not None and verb in _ACTIONS and _is_unseen(text):
+            yield {"text": text, "action": _ACTIONS[verb], "service": service}
+
+
+def _is_unseen(text: str) -> bool:
+    """Return whether the recipe of instructor-mini held a text back from training."""
+    return zlib.crc32(text.encode()) % 100 < 10
+
+
+def _lines(path: Path) -> Iterator:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def report(data: Path) -> None:
+    """Write the page and its pictures from the stored scores and the published figures."""
+    runs = make.read([*SCORES.values(), data / "published" / "mteb_v1_en_selected.json"], _SHOWN)
+    PAGE.write_text(HEAD + render(runs, sections(runs), "markdown"), encoding="utf-8")
+    for path in pictures.draw([run for run in runs if not run.published], PAGE.parent):
+        path.replace(path.with_name(f"evaluation_{path.name}"))
+
+
+_SHOWN = ("instructor-mini", "MiniLM-L6-v2", "random vectors", "TF-IDF", "instructor-large")
+
+
+def main() -> None:
+    """Run one of the steps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=("sets", "following", "report"))
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--minilm", type=Path, help="Folder of all-MiniLM-L6-v2.")
+    options = parser.parse_args()
+    if options.step == "report":
+        report(options.data)
+    elif options.minilm is None:
+        parser.error(f"{options.step} needs --minilm")
+    else:
+        (measure_sets if options.step == "sets" else measure_following)(options.data, options.minilm)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Gathers the pages of the site in build/pages: docs/, README, CONTRIBUTING, CHANGELOG, the recipe and the examples."""
+
+import re
+import shutil
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PAGES = ROOT / "build" / "pages"
+# files outside docs/: their names on the site
+GATHERED = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "recipes/mini/README.md": "recipe.md",
+    "CITATION.cff": "CITATION.cff",
+}
+EXAMPLES = "examples.md"
+
+
+def moved(target: str, source: Path) -> str:
+    """Return a link of the file `source` as it is on the site."""
+    path, mark, anchor = target.partition("#")
+    if not path or re.match(r"[a-z]+:", path):
+        return target
+    name = (source.parent / path).resolve().relative_to(ROOT).as_posix()
+    if name in ("examples", "examples/") or name.startswith("examples/"):
+        name = EXAMPLES
+    name = GATHERED.get(name, name.removeprefix("docs/"))
+    here = source.parent.relative_to(ROOT).as_posix()
+    depth = here.removeprefix("docs").strip("/").count("/") + 1 if here.startswith("docs/") else 0
+    return "../" * depth + name + mark + anchor
+
+
+def page(source: Path) -> str:
+    """Return a page with its links changed, those in code blocks excepted."""
+    blocks = re.split(r"(^```.*?^```)", source.read_text(encoding="utf-8"), flags=re.S | re.M)
+    for index in range(0, len(blocks), 2):
+        blocks[index] = re.sub(r"\]\(([^)\s]+)\)", lambda link: f"]({moved(link[1], source)})", blocks[index])
+    return "".join(blocks)
+
+
+def examples() -> str:
+    """Return a page with the example scripts."""
+    text = "# Examples\n\nAfter this page you have a complete script for each common task; they are in `examples/`.\n"
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        text += f"\n## {path.stem.replace('_', ' ').capitalize()}\n\n```python\n{path.read_text(encoding='utf-8')}```\n"
+    return text
+
+
+def main() -> None:
+    """Write build/pages."""
+    shutil.rmtree(PAGES, ignore_errors=True)
+    for path in sorted((ROOT / "docs").rglob("*")):
+        target = PAGES / path.relative_to(ROOT / "docs")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".md":
+            target.write_text(page(path), encoding="utf-8")
+        elif path.suffix in (".png", ".svg"):
+            shutil.copy(path, target)
+    for name, target in GATHERED.items():
+        content = page(ROOT / name) if name.endswith(".md") else (ROOT / name).read_text(encoding="utf-8")
+        (PAGES / target).write_text(content, encoding="utf-8")
+    (PAGES / EXAMPLES).write_text(examples(), encoding="utf-8")
+    shutil.copy(ROOT / "recipes" / "mini" / "curve.png", PAGES / "curve.png")
+
+
+if __name__ == "__main__":
+    main()

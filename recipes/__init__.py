@@ -1,0 +1,1 @@
+"""Recipes: models made from their sources."""

@@ -1,0 +1,1 @@
+"""What runs packed batches: one backend per file."""

@@ -1,0 +1,29 @@
+"""The options of ``encode`` as types, for overloads whose result depends on a few of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+from instructor_embedding.instruction import Instruction, Pair
+
+Truncate = Literal["warn", "error", "quiet"]
+Single = str | Pair | Mapping[str, Any]  # what `encode` answers with one bare element
+
+
+class Options(TypedDict, total=False):
+    """Options that do not change the type of the result."""
+
+    show_progress_bar: bool | None
+    device: Any  # str or torch.device; this file does without torch
+    normalize_embeddings: bool
+    instruction: str | Instruction | None
+    truncate: Truncate
+
+
+class StatesOptions(Options, total=False):
+    """Options beside an ``output_value`` for which the conversions count for nothing."""
+
+    batch_size: int
+    convert_to_numpy: bool
+    convert_to_tensor: bool

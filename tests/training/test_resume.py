@@ -1,0 +1,131 @@
+"""Stopped, finished, changed and diverged runs: what resumes, what is refused, what is not changed."""
+
+import hashlib
+import json
+import sys
+
+import pytest
+
+pytest.importorskip("transformers")
+
+from instructor_embedding import INSTRUCTOR, DivergenceError, InputError
+from instructor_embedding.training.resume import last_checkpoint
+from instructor_embedding.training.run import train
+from tests.training.conftest import history, triples
+
+SHORT = "--max_source_length 32 --per_device_train_batch_size 8 --logging_steps 1 --report_to none --disable_tqdm true"
+
+
+def flags_of(folders, cache, out, more=""):
+    start = ["--model_name_or_path", str(folders["relu"]), "--cache_dir", str(cache), "--output_dir", str(out)]
+    return [*start, *SHORT.split(), *more.split()]
+
+
+def content(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_finished_training_is_not_trained_further(folders, cache, tmp_path, capsys):
+    out = tmp_path / "out"
+    flags = flags_of(folders, cache, out, "--max_steps 3 --save_steps 2")
+    train(flags)
+    before = content(out)
+    for _ in range(2):
+        train(flags)
+    assert content(out) == before
+    assert "all 3 steps are done already; the model is in" in capsys.readouterr().err
+    for file in out.glob("*"):  # a kill between the last checkpoint and the model
+        if file.is_file():
+            file.unlink()
+    train(flags)
+    assert content(out)["model.safetensors"] == before["model.safetensors"]
+    train([*flags, "--max_steps", "5"])
+    assert len(history(out)) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("--learning_rate 1e-4", "trained with learning_rate=5e-05, and this run has learning_rate=0.0001"),
+        ("--per_device_train_batch_size 4", "trained with batch_size=8, and this run has batch_size=4"),
+        ("--seed 3", "trained with seed=42"),
+        ("--cl_temperature 0.2", "trained with cl_temperature=0.1"),
+        ("--train_file other.json", r"trained with other records \(their texts, their order"),
+        ("--mixing equal", "trained with mixing=size, and this run has mixing=equal"),
+    ],
+)
+def test_a_changed_run_is_not_resumed(folders, cache, tmp_path, monkeypatch, change, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.json").write_text(json.dumps(triples(96, 3, seed=1)), encoding="utf-8")
+    flags = flags_of(folders, cache, "out", "--max_steps 4 --save_steps 2 --save_total_limit 1")
+    if not (tmp_path / "out").exists():
+        train([*flags, "--max_steps", "2"])
+    with pytest.raises(InputError, match=message):
+        train([*flags, *change.split()])
+    train(flags)
+    assert len(history("out")) == 4
+
+
+def test_what_does_not_change_the_steps_may_differ(folders, cache, tmp_path):
+    flags = flags_of(folders, cache, tmp_path / "out", "--max_steps 4 --save_steps 2 --lr_scheduler_type constant")
+    train([*flags, "--max_steps", "2"])
+    train([*flags, "--chunk_tokens", "100", "--logging_steps", "2", "--save_steps", "4", "--gradient_checkpointing"])
+    assert last_checkpoint(tmp_path / "out").name == "checkpoint-4"
+
+
+@pytest.mark.parametrize("rate", ["1e12", "1e30"])
+def test_a_diverging_run_stops_with_its_step(folders, cache, tmp_path, rate):
+    out = tmp_path / "out"
+    start = f"--max_steps 3 --save_steps 1 --lr_scheduler_type constant --learning_rate {rate}"
+    with pytest.raises(DivergenceError, match=r"training diverged: .*step \d.*lower --learning_rate"):
+        train(flags_of(folders, cache, out, start))
+    assert not (out / "modules.json").exists()
+    for checkpoint in out.glob("checkpoint-*"):
+        assert INSTRUCTOR(checkpoint, device="cpu").encode(["a text"]).shape == (1, 48)
+
+
+def test_divergence_keeps_the_last_good_checkpoint_and_is_exit_code_one(folders, cache, tmp_path, monkeypatch, capfd):
+    from instructor_embedding.cli.main import main
+    from instructor_embedding.training.loss import Contrast
+
+    calls = []
+    computed = Contrast.__call__
+
+    def diverging(self, *args, **options):
+        calls.append(1)
+        return computed(self, *args, **options) * (float("nan") if len(calls) > 3 else 1)
+
+    monkeypatch.setattr(Contrast, "__call__", diverging)
+    out = tmp_path / "out"
+    flags = flags_of(folders, cache, out, "--max_steps 8 --save_steps 2")
+    monkeypatch.setattr(sys, "argv", ["instructor-embed", "train", *flags])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    line = capfd.readouterr().err.strip().splitlines()[-1]
+    assert "training diverged: the loss of step 4 is nan" in line
+    assert "checkpoint-2 is the last good checkpoint" in line
+    assert last_checkpoint(out).name == "checkpoint-2"
+    assert not (out / "modules.json").exists()
+
+
+@pytest.mark.parametrize("extra", ["--init tiny --vocab_size 120", "--lora_rank 2"])
+def test_the_same_command_gives_the_same_model(folders, cache, tmp_path, environment, extra):
+    """In two processes, whose hash tables iterate in different orders."""
+    import subprocess
+
+    from tests.training.conftest import ROOT
+
+    start = [] if "--init" in extra else ["--model_name_or_path", str(folders["relu"])]
+    for name in ("one", "two"):
+        flags = [*start, *extra.split(), "--cache_dir", str(cache), "--output_dir", str(tmp_path / name)]
+        line = [sys.executable, "train.py", *flags, *SHORT.split(), "--max_steps", "2"]
+        done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert history(tmp_path / "one") == history(tmp_path / "two")
+    for file in ("tokenizer.json", "model.safetensors"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
