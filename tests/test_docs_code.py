@@ -22,7 +22,7 @@ BLOCK = re.compile(r"^(?P<skip><!-- not run: .+? -->\n+)?```(?P<language>python|
 MODELS = ("hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl")
 FILES = {
     "titles.txt": "Parton energy loss in QCD matter\nCopper rises by four percent\nRye bread with walnuts\n",
-    "titles.csv": "id,text\n1,Parton energy loss in QCD matter\n2,Copper rises by four percent\n3,Rye bread with walnuts\n",
+    "titles.csv": "id,text\n1,Parton energy loss in QCD matter\n2,Copper rises by four percent\n3,Rye bread\n",
 }
 # pages whose code does not run yet
 PENDING = {"evaluation.md", "instructions.md", "medi.md", "quantization.md"}
