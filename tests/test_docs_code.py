@@ -22,14 +22,9 @@ BLOCK = re.compile(r"^(?P<skip><!-- not run: .+? -->\n+)?```(?P<language>python|
 MODELS = ("hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructor-xl")
 WORDS = ("bread", "cake", "soup", "plum", "rye", "train", "bus", "plane", "ship", "rain", "snow", "wind")
 FILES = {
-<<<<<<< HEAD
     "pairs.csv": "query,positive\n" + "".join(f"what is {word}?,{word} is a thing\n" for word in WORDS),
-    "titles.txt": "Parton energy loss in QCD matter\nCopper rises by four percent\n",
-    "titles.csv": "id,text\n1,Parton energy loss in QCD matter\n2,Copper rises by four percent\n",
-=======
     "titles.txt": "Parton energy loss in QCD matter\nCopper rises by four percent\nRye bread with walnuts\n",
     "titles.csv": "id,text\n1,Parton energy loss in QCD matter\n2,Copper rises by four percent\n3,Rye bread\n",
->>>>>>> index
 }
 # pages whose code does not run yet
 PENDING: set[str] = set()
