@@ -170,7 +170,8 @@ if (data.names.length > 1) data.names.forEach((name, i) => {
 for (const panel of data.panels) {
   const figure = document.createElement("figure"), canvas = document.createElement("canvas");
   const caption = document.createElement("figcaption"); caption.textContent = panel.title;
-  canvas.width = canvas.height = size; canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", panel.title);
+  canvas.width = canvas.height = size; canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", panel.title);
   const pen = canvas.getContext("2d"); pen.globalAlpha = .75;
   panel.points.forEach((p, i) => { const [x, y] = spot(p); pen.fillStyle = data.colors[data.groups[i]];
     pen.beginPath(); pen.arc(x, y, 4, 0, 7); pen.fill(); });
