@@ -78,6 +78,7 @@ def test_the_bundled_model_is_a_teacher(tmp_path, monkeypatch):
     assert opened(tmp_path).vectors(TEXTS[:3]).shape == (3, 384)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["txt", "jsonl"])
 def test_a_student_comes_near_its_teacher(folders, tmp_path, form):
     """From a plain list of texts: the student's vectors approach the teacher's."""
@@ -104,6 +105,7 @@ def test_a_student_comes_near_its_teacher(folders, tmp_path, form):
     assert history(tmp_path / "again") == losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cosine", "mse", "similarity"])
 def test_triples_with_a_teacher(folders, cache, tmp_path, kind):
     from instructor_embedding.training.run import train
