@@ -235,6 +235,11 @@ def _downloaded_config(name: str, cache_folder: str | None) -> Path:
     repo = name if "/" in name else f"sentence-transformers/{name}"
     cache = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
     try:
+        return Path(huggingface_hub.hf_hub_download(repo, "config.json", cache_dir=cache, local_files_only=True))
+    except Exception:  # not in the cache, or no hub id
+        pass
+    try:
+        huggingface_hub.HfApi().model_info(repo)  # fails at once without a network; downloads try for 25 seconds
         return Path(huggingface_hub.hf_hub_download(repo, "config.json", cache_dir=cache))
     except Exception as error:  # the exceptions of the hub's HTTP client are not documented
         reason = str(error).strip().partition("\n")[0]

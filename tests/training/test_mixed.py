@@ -39,6 +39,7 @@ def flags_of(folders, files, out, *more):
     return list(map(str, [*start, "--negatives", 2, "--save_steps", 5, "--report_to", "none", *more]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [("--mixing", "equal", "--chunk_tokens", "60"), ("--dataloader_num_workers", "1")])
 def test_a_resumed_run_equals_an_uninterrupted_one(folders, files, tmp_path, extra):
     complete, cut = tmp_path / "complete", tmp_path / "cut"
@@ -52,6 +53,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folders, files, tmp_path, ext
     assert same(cut, complete)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(command, folders, files, tmp_path):
     """Batches of 4 on two processes, whose shares have different numbers of negatives, give those of 8 on one."""
     single, two = tmp_path / "single", tmp_path / "two"
