@@ -4,7 +4,7 @@
 
 Load comes from `wrk`: 64 connections, 1 to 8 texts per request, 8 instructions. Server and load are pinned to a core
 each. Half load: pauses that halve the rate of full load. `--peer-python` names an interpreter that has fastapi.
-The numbers are written to results/serving.json.
+The figures are written to results/serving.json.
 """
 
 import argparse
