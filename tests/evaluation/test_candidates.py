@@ -38,9 +38,9 @@ def test_the_better_one_wins():
     assert best.value == same.value == 100
     assert same.noise
     assert not worse.noise
-    assert worse.behind > 50
+    assert worse.gap > 50
     assert worse.low <= worse.value <= worse.high
-    assert 0 < worse.behind_low <= worse.behind <= worse.behind_high
+    assert 0 < worse.gap_low <= worse.gap <= worse.gap_high
 
 
 def test_other_forms():

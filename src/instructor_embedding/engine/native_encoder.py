@@ -1,7 +1,7 @@
 """The compiled encoder on numpy arrays: no torch. Backends and `Encoder` give it their weights.
 
 Matmul weights are packed once; norms and embeddings are passed at each run, so a caller whose weights may change passes
-them as they are at that moment.
+their values at that moment.
 """
 
 from __future__ import annotations

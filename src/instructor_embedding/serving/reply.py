@@ -67,7 +67,7 @@ def openai(rows: Any, dtype: str, encoding: str, model: str, usage: dict[str, in
 
 
 def _base64(rows: Any, dtype: str, model: str, usage: dict[str, int]) -> bytes:
-    """Return that body with vectors in base64; it is joined from bytes, as an encoder of JSON would look at each one."""
+    """Return that body with vectors in base64; it is joined from bytes: a JSON encoder would scan each one."""
     entries = []
     for index, row in enumerate(rows):
         value, scale = row, b""
