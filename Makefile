@@ -16,6 +16,7 @@ test-quick: check
 
 # one environment for each library: their requirements conflict
 test-integrations: $(INTEGRATIONS:%=.integrations/%)
+	$(PYTHON) tests/integrations/run.py --environments .integrations/frameworks
 
 .integrations/wheels: $(NATIVE) pyproject.toml $(shell find src -name '*.py')
 	rm -rf $@

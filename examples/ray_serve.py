@@ -42,7 +42,7 @@ class Embeddings:
 
         await self.application(request.scope, request.receive, send)
         headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        return Response(b"".join(part.get("body", b"") for part in sent[1:]), sent[0]["status"], headers)
+        return Response(b"".join(message.get("body", b"") for message in sent[1:]), sent[0]["status"], headers)
 
 
 app = Embeddings.bind(MODEL)

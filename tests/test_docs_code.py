@@ -23,8 +23,8 @@ MODELS = ("hkunlp/instructor-base", "hkunlp/instructor-large", "hkunlp/instructo
 WORDS = ("bread", "cake", "soup", "plum", "rye", "train", "bus", "plane", "ship", "rain", "snow", "wind")
 FILES = {
     "pairs.csv": "query,positive\n" + "".join(f"what is {word}?,{word} is a thing\n" for word in WORDS),
-    "titles.txt": "Parton energy loss in QCD matter\nCopper rises by four percent\n",
-    "titles.csv": "id,text\n1,Parton energy loss in QCD matter\n2,Copper rises by four percent\n",
+    "titles.txt": "Parton energy loss in QCD matter\nCopper rises by four percent\nRye bread with walnuts\n",
+    "titles.csv": "id,text\n1,Parton energy loss in QCD matter\n2,Copper rises by four percent\n3,Rye bread\n",
 }
 # pages whose code does not run yet
 PENDING: set[str] = set()

@@ -47,8 +47,8 @@ def test_other_forms():
     pairs = [{"sentence1": f"a{n} x", "sentence2": f"a{n % 3} x", "score": float(n < 3)} for n in range(12)]
     assert candidates.compare(Obedient(), candidates.labeled(pairs), ["first: ", "last: "])[0].instruction == "first: "
     asked = [{"query": f"q{n} x", "document": f"y q{n}"} for n in range(12)]
-    found = candidates.compare(Obedient(), candidates.labeled(asked), ["first: ", "last: "], ["last: "])
-    assert (found[0].instruction, found[0].value) == ("first: ", 100)
+    trials = candidates.compare(Obedient(), candidates.labeled(asked), ["first: ", "last: "], ["last: "])
+    assert (trials[0].instruction, trials[0].value) == ("first: ", 100)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,6 @@ def test_the_command(folders, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(sys, "argv", ["instructor-embed", "instructions", *map(str, arguments), "--json"])
     with contextlib.suppress(SystemExit):
         main()
-    found = json.loads(capfd.readouterr().out)
-    trials = found["trials"]
+    output = json.loads(capfd.readouterr().out)
+    trials = output["trials"]
     assert {trial["instruction"] for trial in trials} == {"Represent the text: ", "A: "}

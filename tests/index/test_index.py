@@ -11,6 +11,7 @@ from instructor_embedding.index.index import Added, Index
 from instructor_embedding.index.rows import Row
 from instructor_embedding.vectors import unit
 from tests.index.conftest import COLUMNS, ROWS
+from tests.index.words import Words
 
 
 def expected(model, query, rows, query_instruction="Find: ", instruction="Represent it: "):
@@ -196,16 +197,6 @@ def test_the_model_is_loaded_by_the_manifest(tmp_path, folders):
         assert index.search("bread", 1)
     with Index.open(str(tmp_path / "i"), INSTRUCTOR(folders["relu"], device="cpu")) as index:
         assert index.search("bread", 1)
-
-
-class Words:
-    """Vectors of 256 dimensions, sums of one per word, so that texts with common words are near."""
-
-    def encode(self, pairs):
-        return np.array([sum(map(self.word, pair.text.split())) for pair in pairs], np.float32)
-
-    def word(self, word):
-        return np.random.default_rng(list(word.encode())).normal(size=256)
 
 
 def test_bits_find_the_exact_neighbors(tmp_path):

@@ -37,7 +37,7 @@ def main() -> NoReturn:
     """
     streams.prepare()
     with _signals_raise(), warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _show_warning  # type: ignore[assignment]  # it ignores where the warning came from
         try:
             code = _run()
             if code:
