@@ -39,7 +39,7 @@ def test_spellings(monkeypatch, capfd, tasks, tmp_path, spelling):
     options = [model, name, data, tasks, task, "STSBenchmark", file, tmp_path / "scores"]
     out = run_command(monkeypatch, capfd, "mteb", "--library", "baseline", *options)
     assert out.startswith("STSBenchmark cosine_spearman ")
-    # exactly where it was said, whatever the ending
+    # exactly in the file that was given, whatever its extension
     assert [path.name for path in tmp_path.iterdir()] == ["scores"]
 
 

@@ -89,6 +89,7 @@ def files(cache, tmp_path):
     return ["--cache_dir", str(cache), "--output_dir", str(tmp_path / "out")], ["--dev_files", str(dev)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", RUNS, ids=range(len(RUNS)))
 def test_flags_that_work(files, folders, flags, tmp_path):
     where, dev = files
@@ -101,6 +102,7 @@ def test_flags_that_work(files, folders, flags, tmp_path):
         assert file.suffix not in (".json", ".md", ".jsonl") or "secret" not in file.read_text(encoding="utf-8"), file
 
 
+@pytest.mark.slow
 def test_flags_of_several_processes_work(command, files, folders):
     start = ["--model_name_or_path", folders["relu"], "--report_to", "none", *files[0]]
     done = command(*start, *TWO_PROCESSES.split(), processes=2)

@@ -43,6 +43,7 @@ def same(first, second):
     return all(np.array_equal(first[name].numpy(), second[name].numpy()) for name in first)
 
 
+@pytest.mark.slow
 def test_the_documented_command(command, folders, cache, tmp_path):
     """The README's line, with a small model instead of GTR; the one flag added ends it after three steps."""
     out = tmp_path / "out"
@@ -60,6 +61,7 @@ def test_the_documented_command(command, folders, cache, tmp_path):
     assert "cl_temperature" in (out / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["t5", "sentence-transformers"])
 def test_other_checkpoints_to_start_from(folders, models, cache, tmp_path, kind):
     """A plain T5 folder has no dense layer; GTR and Sentence-T5 come as sentence-transformers folders."""
@@ -76,6 +78,7 @@ def test_other_checkpoints_to_start_from(folders, models, cache, tmp_path, kind)
     assert not same(tmp_path / "out", start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "extra",
     [
@@ -100,6 +103,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folders, cache, tmp_path, ext
     assert same(cut, complete)
 
 
+@pytest.mark.slow
 def test_a_signal_saves_and_the_run_resumes(environment, folders, cache, tmp_path):
     flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--max_steps", "400"]
     flags = list(map(str, [*flags, "--save_steps", "1000"]))
@@ -129,6 +133,7 @@ def wait_for(condition, running, seconds=120):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_nothing_that_loads_wrongly(command, environment, folders, cache, tmp_path):
     """Kills while it saves at every step: what loads has the weights of its step, what is incomplete is passed over."""
     flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--max_steps", "300"]
@@ -156,6 +161,7 @@ def test_a_kill_at_any_moment_leaves_nothing_that_loads_wrongly(command, environ
         assert int(newest.name.rpartition("-")[2]) >= step - 1
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(command, folders, tmp_path):
     """Batches of 4 on two processes give the run of batches of 8 on one: same tasks, shared negatives."""
     cache = tmp_path / "cache"
@@ -179,6 +185,7 @@ def test_two_processes_train_as_one(command, folders, tmp_path):
     assert history(two) == pytest.approx(history(single), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_it_learns_and_keeps_the_best(cache, tmp_path):
     dev = tmp_path / "small.json"
     dev.write_text(json.dumps(triples(24, 1, seed=9)), encoding="utf-8")

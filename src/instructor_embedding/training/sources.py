@@ -170,7 +170,9 @@ def _from_hub(name: str, cache_dir: str | None, token: str | bool | None) -> lis
     repo, _, revision = name.partition("@")
     options: dict[str, Any] = {"repo_type": "dataset", "revision": revision or None, "token": token}
     try:
-        files = huggingface_hub.HfApi().list_repo_files(repo, **options)
+        # one request without retries: where there is no network, that is known at once
+        info = huggingface_hub.HfApi(token=token).dataset_info(repo, revision=options["revision"])
+        files = [file.rfilename for file in info.siblings or []]
         data = [file for file in files if _is_data(PurePath(file)) and not _is_settings(file)]
         train = [file for file in data if re.search(r"(^|[/._-])train([/._-]|$)", file)]
         if not data:
