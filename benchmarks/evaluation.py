@@ -29,7 +29,7 @@ from instructor_embedding.evaluation.mteb.texts import texts_of
 from instructor_embedding.evaluation.report import make, pictures
 from instructor_embedding.evaluation.report.render import render
 from instructor_embedding.evaluation.report.sections import sections
-from instructor_embedding.evaluation.score import Results
+from instructor_embedding.evaluation.score import Results, Score
 
 ROOT = Path(__file__).parent.parent
 SCORES = {step: ROOT / "benchmarks" / "results" / f"evaluation_{step}.jsonl" for step in ("sets", "following")}
@@ -48,6 +48,17 @@ What the numbers mean: [evaluation.md](evaluation.md).
 ![instruction following](evaluation_following.png)
 
 """
+# short texts first, SciFact's abstracts last
+_ORDER = (
+    "STSBenchmark",
+    "TwentyNewsgroupsClustering",
+    "TrecQAReranking",
+    "TwitterURLCorpus",
+    "SICK-R",
+    "EmotionClassification",
+    "Banking77Classification",
+    "SciFact",
+)
 _SENTIMENTS = {"POS": "positive", "NEG": "negative", "Good": "positive", "Bad": "negative"}
 _REVIEWED = {
     "task363_sst2": "film",
@@ -94,11 +105,17 @@ def measure_sets(data: Path, minilm: Path) -> None:
     results, none = Results(SCORES["sets"]), Instructions("none")
     random, mini, small = models(minilm)
     own = Instructions(ROOT / "recipes" / "mini" / "instructions.json")
-    # SciFact last: its abstracts take as long as all other texts
-    for task in sorted(mteb.tasks_named([], [], data / "eval"), key=lambda task: task.metadata.type == "Retrieval"):
-        for encoder, instructions in ((random, none), (words(texts_of(task)), none), (mini, own), (small, none)):
-            for score in mteb.evaluate(encoder, [task], instructions=instructions, results=results):
-                print(encoder.name, score, flush=True)
+    tasks = sorted(mteb.tasks_named([], [], data / "eval"), key=lambda task: _ORDER.index(task.metadata.name))
+    for task in tasks:
+        for encoder, instructions in ((random, none), (words(texts_of(task)), none), (mini, own)):
+            _show(encoder, mteb.evaluate(encoder, [task], instructions=instructions, results=results))
+    for task in tasks:  # sentence-transformers takes longest
+        _show(small, mteb.evaluate(small, [task], instructions=none, results=results))
+
+
+def _show(encoder: CachedEncoder, scores: Iterable[Score]) -> None:
+    for score in scores:
+        print(encoder.name, score, flush=True)
 
 
 def measure_following(data: Path, minilm: Path) -> None:
@@ -168,13 +185,13 @@ def main() -> None:
     parser.add_argument("step", choices=("sets", "following", "report"))
     parser.add_argument("data", type=Path)
     parser.add_argument("--minilm", type=Path, help="Folder of all-MiniLM-L6-v2.")
-    given = parser.parse_args()
-    if given.step == "report":
-        report(given.data)
-    elif given.minilm is None:
-        parser.error(f"{given.step} needs --minilm")
+    options = parser.parse_args()
+    if options.step == "report":
+        report(options.data)
+    elif options.minilm is None:
+        parser.error(f"{options.step} needs --minilm")
     else:
-        (measure_sets if given.step == "sets" else measure_following)(given.data, given.minilm)
+        (measure_sets if options.step == "sets" else measure_following)(options.data, options.minilm)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ PENDING: tuple[str, ...] = (
     "src/instructor_embedding/cli/",
     "src/instructor_embedding/engine/",
     "src/instructor_embedding/errors.py",
-    "src/instructor_embedding/evaluation/",
     "src/instructor_embedding/extras.py",
     "src/instructor_embedding/graph/",
     "src/instructor_embedding/instruction.py",

@@ -39,7 +39,7 @@ def test_spellings(monkeypatch, capfd, tasks, tmp_path, spelling):
     options = [model, name, data, tasks, task, "STSBenchmark", file, tmp_path / "scores"]
     out = run_command(monkeypatch, capfd, "mteb", "--library", "baseline", *options)
     assert out.startswith("STSBenchmark cosine_spearman ")
-    # exactly where it was said, whatever the ending
+    # exactly in the file that was given, whatever its extension
     assert [path.name for path in tmp_path.iterdir()] == ["scores"]
 
 
@@ -84,17 +84,17 @@ def test_a_killed_run_resumes_and_ends_equal(monkeypatch, capfd, tasks, tmp_path
         assert without_times(tmp_path / "b") == without_times(tmp_path / "a")
 
 
-def test_results_load_with_the_tools_of_mteb(monkeypatch, capfd, tasks, tmp_path):
+def test_results_load_with_the_tools_of_mteb(monkeypatch, capfd, folders, tasks, tmp_path):
     import mteb
 
-    options = ("--data-dir", tasks, "--output-dir", tmp_path, "-t", "STSBenchmark", "-t", "SciFact")
-    run_command(monkeypatch, capfd, "mteb", *RANDOM, *options)
-    loaded = mteb.ResultCache(tmp_path).load_results()
-    assert {result.task_name for model in loaded.model_results for result in model.task_results} == {
-        "STSBenchmark",
-        "SciFact",
-    }
-    assert (tmp_path / "scores.jsonl").is_file()
+    options = ("--data-dir", tasks, "--output-dir", tmp_path, "-t", "STSBenchmark", "-m", folders["relu"])
+    run_command(monkeypatch, capfd, "mteb", *options)
+    run_command(monkeypatch, capfd, "mteb", *options, "--instructions", "none")
+    cache = mteb.ResultCache(tmp_path)
+    for experiments, count in (("no_experiments", 1), ("match_name", 2)):
+        loaded = cache.load_results(load_experiments=experiments).model_results
+        assert [result.task_name for model in loaded for result in model.task_results] == ["STSBenchmark"] * count
+    assert len((tmp_path / "scores.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_file_that_cannot_be_written(monkeypatch, capfd, tasks, tmp_path):

@@ -106,7 +106,7 @@ class ResultOptions:
     as_json: options.Json = False
 
     def open(self, output_dir: str | None = None) -> Results:
-        """Return the results: the file as it was given, else one in the folder of results, else none."""
+        """Return the results: the given file, else one in the folder of results, else in memory."""
         from pathlib import Path
 
         from instructor_embedding.evaluation.score import Results
@@ -182,7 +182,7 @@ class LanguageModelOptions:
 
 
 def spelling(name: str) -> str:
-    """Return the spelling that is declared for a flag as it was typed: kebab-case, and one name for the model."""
+    """Return the declared spelling of a flag that was typed: kebab-case, and one name for the model."""
     kebab = name.replace("_", "-")
     return _ALIASES.get(kebab, kebab)
 

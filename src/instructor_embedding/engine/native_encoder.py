@@ -232,7 +232,7 @@ class ScratchMemory:
             self._free.append(array)
             self._free.sort(key=len, reverse=True)
             total = 0
-            bounded = []
+            bounded: list[npt.NDArray[np.uint8]] = []
             for piece in self._free:
                 if total + len(piece) <= _SCRATCH_BYTES and len(bounded) < _SCRATCHES:
                     bounded.append(piece)

@@ -35,11 +35,14 @@ def check(shape: tuple[int, ...], codes: Any, scale: Any, columns: Any, is_table
 
 def dequantized(codes: npt.NDArray[Any], scale: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Return the float32 weight (rows, columns) that codes and scale stand for."""
+    rows: npt.NDArray[np.float32]
     if codes.dtype == np.int8:
-        return codes.astype(np.float32) * scale[:, None]
+        rows = codes.astype(np.float32) * scale[:, None]
+        return rows
     steps = np.concatenate([codes & 15, codes >> 4], 1).astype(np.float32) - np.float32(8)
     scaled = steps.reshape(*scale.shape, -1) * scale.astype(np.float32)[:, :, None]
-    return scaled.reshape(len(codes), -1)
+    rows = scaled.reshape(len(codes), -1)
+    return rows
 
 
 def _dtype(array: Any) -> str:

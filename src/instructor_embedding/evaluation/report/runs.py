@@ -70,7 +70,7 @@ class Run:
     following : list of Score
         Of the instruction-following benchmark, which is reported as matrices.
     size : dict
-        ``parameters`` and ``bytes`` of the model, as far as they are known.
+        ``parameters`` and ``bytes`` of the model, where they are known.
     published : bool
         Figures that others published; how they were made is not in the file.
     category_means : dict

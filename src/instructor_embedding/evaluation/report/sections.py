@@ -42,7 +42,7 @@ def sections(runs: Sequence[Run], reference: Run | None = None, *, complete: boo
     reference : Run, optional
         What differences are taken to; default: the first run.
     complete : bool
-        List the published figures of all data sets, instead of those that a run of one's own has.
+        List the published figures of all data sets, instead of those of the measured runs.
     """
     scored = [run for run in (runs if complete else with_own_tasks(runs)) if run.entries]
     listed = [run for run in runs if run.entries or run.category_means]
@@ -90,7 +90,7 @@ def _scores(runs: Sequence[Run]) -> Section:
     notes = ["Scores in percent; ± is the standard error over the repetitions, where the benchmark repeats."]
     if any(run.published for run in runs) and not all(run.published for run in runs):
         notes.append(
-            "Published figures are of the public data sets; files of one's own with the same name may differ from them."
+            "Published figures are of the public data sets; your own files of the same name may differ from them."
         )
     return Section("Scores", rows, notes)
 

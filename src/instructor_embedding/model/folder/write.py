@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from instructor_embedding.errors import InputError, choose
+from instructor_embedding.errors import InputError, OutputError, choose
 from instructor_embedding.model.config import T5Config
 from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.folder.names import file_tensors
@@ -73,8 +73,9 @@ def write(model: Embedder, folder: Path, layout: str = LAYOUTS[0]) -> None:
     Raises
     ------
     InputError
-        The layout is unknown or cannot hold quantized weights, `folder` is a file or cannot be written, or layers were
-        replaced by others.
+        The layout is unknown or cannot hold quantized weights, `folder` is a file, or layers were replaced by others.
+    OutputError
+        The folder cannot be written, or the disk is full.
     """
     choose("layout", layout, LAYOUTS)
     if folder.exists() and not folder.is_dir():
@@ -96,7 +97,7 @@ def write(model: Embedder, folder: Path, layout: str = LAYOUTS[0]) -> None:
         _replace(model, tensors, folder, layout)
     except (OSError, SafetensorError, RuntimeError) as error:  # of files, of safetensors, of torch.save
         why = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0][:120]
-        raise InputError(f"cannot save to {folder}: {why}") from None
+        raise OutputError(f"cannot save to {folder}: {why}") from None
 
 
 def _replace(model: Embedder, tensors: list[dict[str, Tensor]], folder: Path, layout: str) -> None:
