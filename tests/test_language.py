@@ -95,7 +95,8 @@ WORDS = [
     Word(r"cut|cuts", "carve, split", "c"),
     Word(
         r"(?<!dot )(?<!dot-)(?<!inner )(?<!outer )(?<!scalar )(?<!tensor )(?<!matrix )(?<!Cartesian )"
-        r"products?(?! (?:quantization|review|question|title|description|name|page|catalog|search|lookup)s?|s? of (?:16|8)-bit)",
+        r"products?(?! (?:quantization|review|question|title|description|name|page|catalog|search|lookup)s?"
+        r"|s? of (?:16|8)-bit)",
         "matmul, GEMM",
         "py c",
     ),
