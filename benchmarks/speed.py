@@ -1,4 +1,4 @@
-"""Print how long whole `encode` calls take: this package, the original, and its peers.
+"""Print how long complete `encode` calls take: this package, the original, and its peers.
 
     python benchmarks/speed.py [--rounds 5] [--checkpoint FOLDER] [--engines NAME ...] [--write]
 
@@ -60,7 +60,7 @@ def machine() -> dict[str, Any]:
 
 
 def operations(folder: Path, works: dict[str, list[list[str]]]) -> dict[str, float]:
-    """Return the operations of the products of real tokens, for each workload."""
+    """Return the operations of the GEMMs of real tokens, for each workload."""
     from instructor_embedding import INSTRUCTOR
     from instructor_embedding.engine.measure import operations as count
 
@@ -84,19 +84,19 @@ def main() -> None:
         for name in options.engines:
             print(f"starting {name}", file=sys.stderr)
             processes.append(Process(name, folder, file))
-        found = measure(processes, options.rounds)
+        results = measure(processes, options.rounds)
         vectors = {}
         for process in processes:
             if not process.name.startswith("peak"):
                 process.run("short", Path(scratch) / "vectors.npy")
                 vectors[process.name] = np.load(Path(scratch) / "vectors.npy")
             process.stop()
-    result = {"machine": machine(), "counts": COUNTS, "operations": operations(folder, works), "engines": found}
+    result = {"machine": machine(), "counts": COUNTS, "operations": operations(folder, works), "engines": results}
     exact = vectors.get("original", vectors.get("torch exact"))
     for name, rows in vectors.items():
         if exact is not None:
-            found[name]["cosine"] = float((rows * exact).sum(1).min())
-            found[name]["difference"] = float(np.abs(rows - exact).max())
+            results[name]["cosine"] = float((rows * exact).sum(1).min())
+            results[name]["difference"] = float(np.abs(rows - exact).max())
     report(result)
     if options.write:
         RESULTS.parent.mkdir(exist_ok=True)

@@ -47,9 +47,9 @@ def table(result: dict) -> str:
                 f"| {shown} | {facts['short']:.2f} | {facts['mixed']:.2f} | {facts['one'] * 1000:.1f} | {ratio} "
                 f"| {facts['cosine']:.5f} | {facts['memory']:.0f} |"
             )
-    place = f"{machine['cores']} cores of an {machine['cpu']}, {machine['date']}"
-    told = f"Base shape, random weights, complete `encode` calls, {place}."
-    return "\n".join([told, "", *lines])
+    machine_name = f"{machine['cores']} cores of an {machine['cpu']}, {machine['date']}"
+    caption = f"Base shape, random weights, complete `encode` calls, {machine_name}."
+    return "\n".join([caption, "", *lines])
 
 
 def picture(result: dict) -> None:

@@ -17,11 +17,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 from training_data import triples
-
-from instructor_embedding.model.folder.write import write
-from instructor_embedding.model.scratch import random_embedder
 
 BANKING = "Represent the utterance for the intent: "
 SENTENCE = "Represent the sentence: "
@@ -44,18 +40,18 @@ def scores(folder: Path, evaluation: Path) -> dict[str, float]:
     first, second = (
         model.encode([row[name] for row in sts], instruction=SENTENCE) for name in ("sentence1", "sentence2")
     )
-    parts = [rows(evaluation / "Banking77Classification" / f"{name}.jsonl.gz") for name in ("train", "test")]
-    seen, unseen = (model.encode([row["text"] for row in part], instruction=BANKING) for part in parts)
-    labels, wanted = (np.array([row["label"] for row in part]) for part in parts)
-    found = [
-        LogisticRegression(max_iter=100).fit(seen[few], labels[few]).score(unseen, wanted) for few in draws(labels)
+    splits = [rows(evaluation / "Banking77Classification" / f"{name}.jsonl.gz") for name in ("train", "test")]
+    seen, unseen = (model.encode([row["text"] for row in split], instruction=BANKING) for split in splits)
+    labels, expected = (np.array([row["label"] for row in split]) for split in splits)
+    accuracies = [
+        LogisticRegression(max_iter=100).fit(seen[few], labels[few]).score(unseen, expected) for few in draws(labels)
     ]
     correlation = spearmanr(np.einsum("nd,nd->n", first, second), [row["score"] for row in sts]).statistic
-    return {"sts-b": round(float(correlation), 4), "banking77": round(float(np.mean(found)), 4)}
+    return {"sts-b": round(float(correlation), 4), "banking77": round(float(np.mean(accuracies)), 4)}
 
 
 def draws(labels: np.ndarray) -> list[np.ndarray]:
-    """Ten draws of eight texts a label, as numbers of texts."""
+    """Ten draws of eight texts a label, as indices of texts."""
     random = np.random.default_rng(0)
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     return [np.concatenate([random.permutation(group)[:8] for group in groups]) for _ in range(10)]
@@ -79,16 +75,15 @@ def main() -> None:
     flags += ["--save_total_limit", 9, "--dev_files", chosen.evaluation / "STSBenchmark" / "test.jsonl.gz"]
     flags += ["--logging_steps", 25, "--save_only_model", "true", "--overwrite_output_dir", "--disable_tqdm", "true"]
     subprocess.run([sys.executable, "train.py", *map(str, flags), *extra], check=True, stdout=sys.stderr)
-    init = chosen.out / "model" / "init"  # with --static_epochs: the table that was fitted to the teacher
-    untrained = random_embedder(chosen.init, Tokenizer.from_file(str(init / "tokenizer.json")))
-    write(untrained, chosen.out / "random weights")
-    places = [chosen.out / "random weights", init]
-    places += sorted((chosen.out / "model").glob("checkpoint-*"), key=lambda place: int(place.name.partition("-")[2]))
+    folders = [chosen.out / "model" / "init"]
+    folders += sorted(
+        (chosen.out / "model").glob("checkpoint-*"), key=lambda folder: int(folder.name.partition("-")[2])
+    )
     print("| step | STS-B | Banking77 |\n|---|---|---|")
-    for place in places:
-        found = scores(place, chosen.evaluation)
-        step = place.name.removeprefix("checkpoint-").replace("init", "0")
-        print(f"| {step} | {found['sts-b']:.4f} | {found['banking77']:.4f} |", flush=True)
+    for folder in folders:
+        values = scores(folder, chosen.evaluation)
+        step = folder.name.removeprefix("checkpoint-").replace("init", "0")
+        print(f"| {step} | {values['sts-b']:.4f} | {values['banking77']:.4f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Triples in the form of MEDI from pair files: partners as they are, a random text of the same file as the negative.
+"""Triples in the form of MEDI from pair files: partners unchanged, a random text of the same file as the negative.
 
 Other benchmarks use it; real MEDI data has mined negatives.
 """
@@ -37,11 +37,11 @@ def same_label(rows, chance):
     groups = {}
     for text, label in rows:
         groups.setdefault(label, []).append(text)
-    made = []
+    pairs = []
     for texts in groups.values():
         chance.shuffle(texts)
-        made += [[first, second] for first, second in zip(texts[::2], texts[1::2], strict=False)]
-    return made
+        pairs += [[first, second] for first, second in zip(texts[::2], texts[1::2], strict=False)]
+    return pairs
 
 
 def triples(folder: Path, per_source: int, seed: int = 0):
@@ -54,8 +54,8 @@ def triples(folder: Path, per_source: int, seed: int = 0):
         if "intent" in name or "emotion" in name:
             rows, second = same_label(rows, chance), first
         chance.shuffle(rows)
-        for query, pos, *given in rows[:per_source]:
-            neg = given[0] if given else chance.choice(rows)[1]
+        for query, pos, *rest in rows[:per_source]:
+            neg = rest[0] if rest else chance.choice(rows)[1]
             sides = {"query": [first, query], "pos": [second, pos], "neg": [second, neg]}
             if all(text.strip() for _, text in sides.values()) and neg != pos:
                 records.append({**sides, "task_id": task, "task_name": name})

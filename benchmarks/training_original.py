@@ -23,11 +23,11 @@ def features(model, pairs):
     """Ids, mask and instruction lengths of [instruction, text] pairs, padded to LENGTH."""
     tokenizer = model.tokenizer
     tokenizer_options = {"padding": "max_length", "truncation": "longest_first", "max_length": LENGTH}
-    whole = tokenizer([instruction + text for instruction, text in pairs], return_tensors="pt", **tokenizer_options)
+    both = tokenizer([instruction + text for instruction, text in pairs], return_tensors="pt", **tokenizer_options)
     alone = tokenizer([instruction for instruction, _ in pairs], return_tensors="pt", **tokenizer_options)
     pieces = alone["attention_mask"].sum(1) - 1
     pieces[pieces <= 1] = 0
-    return {**whole, "context_masks": pieces}
+    return {**both, "context_masks": pieces}
 
 
 def cross_entropy(anchors, partners, others, temperature, skip_own):

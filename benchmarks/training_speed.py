@@ -56,13 +56,13 @@ def main() -> None:
     batches = [[records[number] for number in numbers] for numbers in list(order)[: chosen.steps]]
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        texts = [part for record in records for side in ("query", "pos", "neg") for part in record[side]]
-        parts = random_embedder("mini", train_tokenizer(texts, 8000))
-        write(parts, scratch / "model", "legacy-1.0")
+        texts = [chunk for record in records for side in ("query", "pos", "neg") for chunk in record[side]]
+        chunks = random_embedder("mini", train_tokenizer(texts, 8000))
+        write(chunks, scratch / "model", "legacy-1.0")
         (scratch / "data.json").write_text(json.dumps(records), encoding="utf-8")
         (scratch / "batches.json").write_text(json.dumps(batches), encoding="utf-8")
         pairs = [record[side] for batch in batches for record in batch for side in ("query", "pos", "neg")]
-        lengths = [len(parts.tokens.tokenizer.encode("".join(pair)).ids) for pair in pairs]
+        lengths = [len(chunks.tokens.tokenizer.encode("".join(pair)).ids) for pair in pairs]
         peer = chosen.peer or python_of("original")
         script = Path(__file__).with_name("training_original.py")
         line = [peer, script, scratch / "model", scratch / "batches.json", TEMPERATURE, RATE]

@@ -139,6 +139,7 @@ def main() -> None:
     retrieve(model)
     draw(compare(model))
     measure(model)
+    print("\nType your own texts and instructions: instructor-embed serve, then open http://127.0.0.1:8080")
 
 
 if __name__ == "__main__":

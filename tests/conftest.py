@@ -14,6 +14,10 @@ GOLDEN = Path(__file__).parent / "golden"
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
 
+def pytest_addoption(parser):
+    parser.addoption("--require-libraries", action="store_true", help="fail where an optional library is missing")
+
+
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
     """Folder of each golden checkpoint, by kind."""

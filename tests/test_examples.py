@@ -56,7 +56,8 @@ def test_the_bundled_model_gives_the_sensible_answer():
 
 
 def test_every_example_is_run():
-    elsewhere = {"demo", "without_torch"}  # below, and in tests/engine/test_export.py
+    elsewhere = {"demo", "without_torch", "ray_serve"}  # below, in tests/engine/test_export.py, in tests/serving
+    elsewhere |= {"semantic_search", "duplicate_questions", "few_labels", "topic_and_emotion", "rag", "scoring_text"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SHOWN, *elsewhere}
 
 
@@ -65,3 +66,4 @@ def test_demo(tmp_path):
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"\d+ short texts a second", done.stdout)
+    assert "instructor-embed serve" in done.stdout.splitlines()[-1]

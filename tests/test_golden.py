@@ -18,8 +18,8 @@ def test_ids_and_masks(kind, models, golden, inputs):
     batch = models[kind].tokens.pack(inputs["pairs"])
     np.testing.assert_array_equal(batch.lengths, golden[f"{kind}/lengths"])
     np.testing.assert_array_equal(batch.ids, golden[f"{kind}/ids"])
-    place = np.arange(len(batch.ids)) - np.repeat(batch.starts[:-1], batch.lengths)
-    np.testing.assert_array_equal(place >= np.repeat(batch.skip, batch.lengths), golden[f"{kind}/mask"])
+    index = np.arange(len(batch.ids)) - np.repeat(batch.starts[:-1], batch.lengths)
+    np.testing.assert_array_equal(index >= np.repeat(batch.skip, batch.lengths), golden[f"{kind}/mask"])
     np.testing.assert_array_equal(models[kind].tokens.context(inputs["pairs"]), golden[f"{kind}/context"])
 
 
@@ -44,8 +44,8 @@ def test_shorter_limit(kind, folders, golden, inputs):
 def test_oracle(shape, layout, reference, tmp_path):
     """The reference vectors with the real T5 tokenizer, where they are at hand."""
     script = reference / "make_checkpoint.py"
-    made = [sys.executable, str(script), str(tmp_path / "model"), "--shape", shape, "--format", layout]
-    subprocess.run(made, check=True, capture_output=True)
+    command = [sys.executable, str(script), str(tmp_path / "model"), "--shape", shape, "--format", layout]
+    subprocess.run(command, check=True, capture_output=True)
     model = INSTRUCTOR(tmp_path / "model", device="cpu")
     rows = json.loads((reference / "oracle" / "inputs.json").read_text(encoding="utf-8"))["pairs"]
     pairs = [Pair(row["instruction"], row["text"]) for row in rows]
@@ -55,8 +55,8 @@ def test_oracle(shape, layout, reference, tmp_path):
     np.testing.assert_array_equal(batch.ids, oracle["input_ids"])
     np.testing.assert_array_equal(batch.lengths, oracle["n_tokens"])
     np.testing.assert_array_equal(model.tokens.context(pairs), oracle["context_masks"])
-    place = np.arange(len(batch.ids)) - np.repeat(batch.starts[:-1], batch.lengths)
-    np.testing.assert_array_equal(place >= np.repeat(batch.skip, batch.lengths), oracle["pool_mask"])
+    index = np.arange(len(batch.ids)) - np.repeat(batch.starts[:-1], batch.lengths)
+    np.testing.assert_array_equal(index >= np.repeat(batch.skip, batch.lengths), oracle["pool_mask"])
     for batch_size, name in ((32, "sentence_embedding"), (1, "sentence_embedding_bs1")):
         vectors = model.encode(pairs, batch_size=batch_size, truncate="quiet")
         assert np.abs(vectors - oracle[name]).max() <= TOLERANCE

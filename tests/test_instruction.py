@@ -20,7 +20,7 @@ def test_parse_gives_back_what_was_built(text_type, domain, objective, ending):
 
 
 @pytest.mark.parametrize(
-    ("text", "parts"),
+    ("text", "fields"),
     [
         ("Represent the Science title:", ("title", "Science", "", ":")),
         ("Represent the sentence: ", ("sentence", "", "", ": ")),
@@ -35,10 +35,10 @@ def test_parse_gives_back_what_was_built(text_type, domain, objective, ending):
         ("Represent the Amazon product review, ", ("review", "Amazon product", "", ", ")),
     ],
 )
-def test_parse(text, parts):
+def test_parse(text, fields):
     parsed = Instruction.parse(text)
-    if parts:
-        assert (parsed.text_type, parsed.domain, parsed.objective, parsed.ending) == parts
+    if fields:
+        assert (parsed.text_type, parsed.domain, parsed.objective, parsed.ending) == fields
     assert str(parsed).lower() == text.lower()
 
 
@@ -49,7 +49,7 @@ def test_parse_refuses(text):
 
 
 @pytest.mark.parametrize(
-    ("parts", "message"),
+    ("fields", "message"),
     [
         ({"text_type": ""}, "text_type is required"),
         ({"text_type": None}, "text_type must be a string, got NoneType"),
@@ -62,9 +62,9 @@ def test_parse_refuses(text):
         ({"text_type": "question", "ending": "!"}, "ending='!' is none of ': ', ':'"),
     ],
 )
-def test_refused_parts(parts, message):
+def test_refused_fields(fields, message):
     with pytest.raises(InputError, match=message):
-        Instruction(**parts)
+        Instruction(**fields)
 
 
 def test_instructions_are_taken_wherever_strings_are(models):

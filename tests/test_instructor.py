@@ -45,10 +45,10 @@ def test_single_texts_give_bare_elements(models):
 
 @pytest.mark.parametrize("options", [{}, {"convert_to_tensor": True}, {"convert_to_numpy": False}])
 def test_nothing_gives_nothing(models, options):
-    found = models["relu"].encode([], **options)
-    assert len(found) == 0
+    vectors = models["relu"].encode([], **options)
+    assert len(vectors) == 0
     if options != {"convert_to_numpy": False}:
-        assert tuple(found.shape) == (0, 48)
+        assert tuple(vectors.shape) == (0, 48)
     assert models["relu"].encode([], output_value=None) == []
     assert models["relu"].encode([], output_value="token_embeddings") == []
     assert list(models["relu"].encode_stream([])) == []
@@ -167,10 +167,10 @@ def test_changed_weights_are_seen(model):
 @pytest.mark.parametrize("name", ["bfloat16", "float16"])
 def test_half_precision(name, folders, models, inputs):
     exact = models["relu"].encode(inputs["pairs"], truncate="quiet")
-    one = INSTRUCTOR(folders["relu"], device="cpu", dtype=name)
+    model_of_dtype = INSTRUCTOR(folders["relu"], device="cpu", dtype=name)
     other = INSTRUCTOR(folders["relu"], device="cpu")
     other = other.bfloat16() if name == "bfloat16" else other.half()
-    for model in (one, other):
+    for model in (model_of_dtype, other):
         vectors = model.encode(inputs["pairs"], truncate="quiet")
         assert vectors.dtype == np.float32
         assert (vectors * exact).sum(1).min() > 0.999
@@ -233,7 +233,7 @@ def test_limits_and_facts(model):
     assert model.device == torch.device("cpu")
     assert model.tokenizer.get_vocab_size() <= model.encoder.config.vocab_size
     for wrong in (0, -1, 2.5, None, "512", True):
-        with pytest.raises(InputError, match="max_seq_length must be a whole number"):
+        with pytest.raises(InputError, match="max_seq_length must be an integer"):
             model.max_seq_length = wrong
     model.max_seq_length = 1
     assert model.encode(["a b c", "d"], truncate="quiet").shape == (2, 48)
@@ -264,5 +264,5 @@ def test_as_sentence_transformer(model, inputs):
         texts = [pair.text.strip() for pair in inputs["pairs"] if pair.instruction == instruction]
         if model.tokens.context([Pair(instruction, "")])[0] and instruction.strip():
             expected = model.encode([[instruction, text] for text in texts], truncate="quiet")
-            found = other.encode(texts, prompt=instruction)
-            np.testing.assert_allclose(found, expected, atol=1e-5)
+            vectors = other.encode(texts, prompt=instruction)
+            np.testing.assert_allclose(vectors, expected, atol=1e-5)

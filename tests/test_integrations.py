@@ -1,4 +1,13 @@
-"""Classes of other packages that import ``InstructorEmbedding``: they work unchanged."""
+"""Classes of other packages that import ``InstructorEmbedding``: they work unchanged.
+
+`make test-integrations` runs each test in an environment with the packages named here:
+"""
+
+# langchain: langchain-community
+# haystack: instructor-embedders-haystack haystack-ai<2.20
+# llama-index: llama-index-embeddings-instructor llama-index-core
+
+import importlib
 
 import numpy as np
 import pytest
@@ -12,8 +21,15 @@ def expected(folder, instruction, texts=TEXTS):
     return INSTRUCTOR(folder, device="cpu").encode([[instruction, text] for text in texts])
 
 
-def test_langchain(folders):
-    module = pytest.importorskip("langchain_community.embeddings", reason="langchain-community is not installed")
+def library(name, request):
+    """Import a library; without it the test is skipped, or fails where --require-libraries was given."""
+    if request.config.getoption("--require-libraries"):
+        return importlib.import_module(name)
+    return pytest.importorskip(name, reason=f"{name} is not installed")
+
+
+def test_langchain(folders, request):
+    module = library("langchain_community.embeddings", request)
     embedder = module.HuggingFaceInstructEmbeddings(model_name=str(folders["relu"]))
     documents = np.array(embedder.embed_documents(TEXTS))
     assert np.allclose(documents, expected(folders["relu"], embedder.embed_instruction), atol=1e-6)
@@ -21,9 +37,8 @@ def test_langchain(folders):
     assert np.allclose(query, expected(folders["relu"], embedder.query_instruction)[0], atol=1e-6)
 
 
-def test_haystack(folders):
-    reason = "instructor-embedders-haystack is not installed"
-    module = pytest.importorskip("haystack_integrations.components.embedders.instructor_embedders", reason=reason)
+def test_haystack(folders, request):
+    module = library("haystack_integrations.components.embedders.instructor_embedders", request)
     from haystack import Document
     from haystack.utils import ComponentDevice
 
@@ -38,9 +53,8 @@ def test_haystack(folders):
     assert np.allclose([document.embedding for document in documents], vectors, atol=1e-6)
 
 
-def test_llama_index(folders):
-    reason = "llama-index-embeddings-instructor is not installed"
-    module = pytest.importorskip("llama_index.embeddings.instructor", reason=reason)
+def test_llama_index(folders, request):
+    module = library("llama_index.embeddings.instructor", request)
     embedder = module.InstructorEmbedding(
         model_name=str(folders["relu"]), query_instruction="Represent the question:", text_instruction="Represent:"
     )

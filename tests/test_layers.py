@@ -24,6 +24,7 @@ LAYERS = {
     "evaluation": 3,
     "quantization": 3,
     "encoders": 2,
+    "analysis": 3,
     "instructor": 2,
     "encoder": 2,
     "engine": 2,
@@ -70,14 +71,19 @@ HEAVY = {
     "datasets": ("evaluation",),
     "mteb": ("evaluation",),
     "pyarrow": (),
+    "lancedb": ("integrations",),
+    "sklearn": ("integrations",),
+    "langchain_core": ("integrations",),
+    "llama_index": ("integrations",),
+    "haystack": ("haystack_integrations",),
+    "chromadb": ("integrations",),
 }
 
 
 def modules():
     """Yield (dotted name, path) of every file of the sources."""
     for path in sorted(SOURCE.rglob("*.py")):
-        parts = path.relative_to(SOURCE).with_suffix("").parts
-        yield ".".join(parts), path
+        yield ".".join(path.relative_to(SOURCE).with_suffix("").parts), path
 
 
 def imports(path):
@@ -102,8 +108,8 @@ def module_of(target):
 
 def unit(module):
     """Return the layer table's key of a module: what follows the package's name."""
-    parts = module.split(".")
-    return parts[1] if parts[0] == PACKAGE else parts[0]
+    package, *inner = module.split(".")
+    return inner[0] if package == PACKAGE else package
 
 
 def own_imports():
@@ -140,15 +146,15 @@ def circle(edges):
         for target in sorted(edges.get(module, ())):
             if state.get(target) == "open":
                 return path[path.index(target) :]
-            if target not in state and (found := visit(target)):
-                return found
+            if target not in state and (loop := visit(target)):
+                return loop
         state[module] = "done"
         path.pop()
         return None
 
     for module in sorted(edges):
-        if module not in state and (found := visit(module)):
-            return found
+        if module not in state and (loop := visit(module)):
+            return loop
     return None
 
 
@@ -186,7 +192,7 @@ def test_scripts_use_what_exists_and_is_public(folder):
         for path in sorted((ROOT / folder).rglob("*.py"))
         for target in imports(path)
         if target.split(".")[0] == PACKAGE
-        and (not module_of(target) or any(part.startswith("_") for part in target.split(".")))
+        and (not module_of(target) or any(name.startswith("_") for name in target.split(".")))
     ]
     assert not wrong
 

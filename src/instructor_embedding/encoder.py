@@ -54,7 +54,7 @@ class Encoder:
     ----------
     tokens : TextTokenizer
     default_instruction : str or Instruction, optional
-        The instruction of texts that come without one where a call gives none; ``""`` says that there is none on
+        The instruction of texts that have none, unless a call passes one; ``""`` says that there is none on
         purpose. Default: None.
 
     Examples
@@ -110,7 +110,7 @@ class Encoder:
         float32 of shape (n, dim); (dim,) for a single text (a str, `Pair` or dict).
         """
         budget = pipeline.budget_of(batch_size)
-        pairs = as_pairs(sentences, self._instruction(instruction))
+        pairs = as_pairs(sentences, instruction, self.default_instruction)
         windows = pipeline.encode(pairs, self.tokens, self.backend, budget, truncate)
         vectors: Float32 = gathered(windows, len(pairs), self.dimension, bool(show_progress_bar))
         if normalize_embeddings:
@@ -128,13 +128,13 @@ class Encoder:
         window: int = pipeline.WINDOW,
     ) -> Iterator[Float32]:
         """Encode an iterable of any length, in order and in bounded memory; see ``INSTRUCTOR.encode_stream``."""
-        pairs = iter_pairs(sentences, self._instruction(instruction))
+        pairs = iter_pairs(sentences, instruction, self.default_instruction)
         return pipeline.stream(pairs, self.tokens, self.backend, batch_size, truncate, window)
 
     @known_keywords
     def count_tokens(self, sentences: Any, instruction: str | Instruction | None = None) -> Int32:
         """Count the tokens of each text, instruction and EOS token included, before truncation: int32 of shape (n,)."""
-        return self.tokens.count(as_pairs(sentences, self._instruction(instruction)))
+        return self.tokens.count(as_pairs(sentences, instruction, self.default_instruction))
 
     def similarity(self, a: Any, b: Any) -> Float32:
         """Return the cosines between two sets of vectors, shapes (n, dim) and (m, dim), as an array (n, m).
@@ -145,7 +145,10 @@ class Encoder:
             They are not vectors of one width.
         """
         left = arithmetic.checked(_rows(a), "the first vectors")
-        return arithmetic.cosines(left, arithmetic.checked(_rows(b), "the second vectors", left.shape[1]))
+        right = arithmetic.checked(_rows(b), "the second vectors")
+        if left.shape[1] != right.shape[1]:
+            raise InputError(f"the first vectors have {left.shape[1]} dimensions, the second {right.shape[1]}")
+        return arithmetic.cosines(left, right)
 
     @property
     def dimension(self) -> int:
@@ -160,9 +163,6 @@ class Encoder:
     @max_seq_length.setter
     def max_seq_length(self, value: int) -> None:
         self.tokens.max_length = value
-
-    def _instruction(self, instruction: str | Instruction | None) -> str | Instruction | None:
-        return self.default_instruction if instruction is None else instruction
 
 
 def _rows(vectors: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -234,6 +235,11 @@ def _downloaded_config(name: str, cache_folder: str | None) -> Path:
     repo = name if "/" in name else f"sentence-transformers/{name}"
     cache = cache_folder or os.environ.get("SENTENCE_TRANSFORMERS_HOME")
     try:
+        return Path(huggingface_hub.hf_hub_download(repo, "config.json", cache_dir=cache, local_files_only=True))
+    except Exception:  # not in the cache, or no hub id
+        pass
+    try:
+        huggingface_hub.HfApi().model_info(repo)  # fails at once without a network; downloads try for 25 seconds
         return Path(huggingface_hub.hf_hub_download(repo, "config.json", cache_dir=cache))
     except Exception as error:  # the exceptions of the hub's HTTP client are not documented
         reason = str(error).strip().partition("\n")[0]
@@ -241,9 +247,9 @@ def _downloaded_config(name: str, cache_folder: str | None) -> Path:
 
 
 def _is_instructor(model: Any) -> bool:
-    from instructor_embedding.instructor import INSTRUCTOR
-
-    return isinstance(model, INSTRUCTOR)
+    """Return True for an INSTRUCTOR, without importing torch for other objects."""
+    module = sys.modules.get("instructor_embedding.instructor")
+    return module is not None and isinstance(model, module.INSTRUCTOR)
 
 
 def _prompted(model: Any, pairs: list[Pair], batch_size: int) -> Float32:

@@ -5,7 +5,7 @@
     InstructorError
     ├── InputError (ValueError)            what was given to a function or a command is not allowed
     │   └── TruncationError                truncate="error" and a text is too long
-    ├── CheckpointError (OSError)          a model's files are missing, broken or of another kind
+    ├── CheckpointError (OSError)          a model's files are missing, corrupt or of another kind
     │   └── ModelNotFoundError             no such folder, or no such model on the hub
     ├── OutputError (OSError)              the system refuses to write a file: the disk is full, ...
     ├── VectorError (ArithmeticError)      a model computed a vector that is zero, infinite or not a number
@@ -40,11 +40,11 @@ class InputError(InstructorError, ValueError):
 
 
 class TruncationError(InputError):
-    """A text is longer than the model's ``max_seq_length`` and ``truncate="error"`` was asked for."""
+    """A text is longer than the model's ``max_seq_length`` and ``truncate="error"`` was requested."""
 
 
 class CheckpointError(InstructorError, OSError):
-    """A model's files are missing, broken or of another kind; the message names the file."""
+    """A model's files are missing, corrupt or of another kind; the message names the file."""
 
     def __str__(self) -> str:
         """Return the message; OSError would print its arguments as a tuple."""

@@ -14,9 +14,13 @@ EXTRA_OF = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
     "lancedb": "index",
+    "pacmap": "pacmap",
+    "sklearn": "viz",
+    "umap": "umap",
     "pgvector": "postgres",
     "psycopg": "postgres",
     "pyarrow": "parquet",
+    "qdrant_edge": "qdrant",
     "accelerate": "train",
     "peft": "train",
     "tomli": "train",
@@ -36,6 +40,12 @@ EXTRA_OF = {
     "starlette": "serve",
     "uvicorn": "serve",
 }
+
+
+def pip_name(library: str) -> str:
+    """Return what to install for a library: an extra of this package, quoted for a shell, or the library itself."""
+    root = library.partition(".")[0]
+    return f'"instructor-embed[{EXTRA_OF[root]}]"' if root in EXTRA_OF else root
 
 
 def need(library: str, purpose: str) -> ModuleType:
@@ -64,6 +74,5 @@ def need(library: str, purpose: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != root:
             raise
-        extra = EXTRA_OF.get(root)
-        package = f'"instructor-embed[{extra}]"' if extra else root
-        raise MissingExtraError(f"{purpose} needs the library {root}; install it with: pip install {package}") from None
+        command = f"pip install {pip_name(root)}"
+        raise MissingExtraError(f"{purpose} needs the library {root}; install it with: {command}") from None

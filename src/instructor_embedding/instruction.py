@@ -123,7 +123,9 @@ class Instruction:
         return cls(text_type, domain, match["objective"] or "", match["ending"])
 
 
-def as_pairs(sentences: Any, instruction: str | Instruction | None = None) -> list[Pair]:
+def as_pairs(
+    sentences: Any, instruction: str | Instruction | None = None, default: str | Instruction | None = None
+) -> list[Pair]:
     """Turn every form of input that users write into a list of `Pair`.
 
     Use `is_single` to tell whether one text was given or a collection of them.
@@ -135,7 +137,10 @@ def as_pairs(sentences: Any, instruction: str | Instruction | None = None) -> li
         ignored, as evaluation lists carry one); a list of dicts with the keys instruction and text; arrays and
         generators of these. Texts without an instruction may stand among pairs.
     instruction : str or Instruction, optional
-        The instruction of every text that has none of its own. ``""`` says that there is none on purpose.
+        The instruction of every text; one that comes with an instruction of its own is refused. ``""`` says that there
+        is none on purpose.
+    default : str or Instruction, optional
+        The instruction of texts that have none of their own, where `instruction` is not given.
 
     Returns
     -------
@@ -154,10 +159,10 @@ def as_pairs(sentences: Any, instruction: str | Instruction | None = None) -> li
     [Pair(instruction='Represent the sentence: ', text='a cat')]
     """
     if is_single(sentences):
-        return list(iter_pairs([sentences], instruction))
-    if instruction is None and isinstance(sentences, (list, tuple)):
+        return list(iter_pairs([sentences], instruction, default))
+    if instruction is None and default is None and isinstance(sentences, (list, tuple)):
         _refuse_unnested(sentences)
-    return list(iter_pairs(sentences, instruction))
+    return list(iter_pairs(sentences, instruction, default))
 
 
 def is_single(sentences: Any) -> bool:
@@ -165,18 +170,21 @@ def is_single(sentences: Any) -> bool:
     return isinstance(sentences, (str, Pair, Mapping))
 
 
-def iter_pairs(sentences: Any, instruction: str | Instruction | None = None) -> Iterator[Pair]:
+def iter_pairs(
+    sentences: Any, instruction: str | Instruction | None = None, default: str | Instruction | None = None
+) -> Iterator[Pair]:
     """Yield a `Pair` for each item of an iterable, one at a time; see `as_pairs` for the forms and errors."""
-    default = None if instruction is None else _text(instruction, "instruction=")
+    common = "" if default is None else _text(default, "default_instruction")
+    common = common if instruction is None else _text(instruction, "instruction=")
     for index, item in enumerate(_items(sentences)):
         where = f"sentences[{index}]"
         if isinstance(item, str):
-            yield Pair(default or "", _text(item, where))
+            yield Pair(common, _text(item, where))
             continue
         given, text = _split(item, where)
         if given is None:
-            yield Pair(default or "", _text(text, f"the text of {where}"))
-        elif default:
+            yield Pair(common, _text(text, f"the text of {where}"))
+        elif instruction is not None and common:
             raise InputError(
                 f"{where} carries an instruction of its own and instruction= was given too; leave one of them out"
             )
@@ -230,7 +238,7 @@ def _split(item: Any, where: str) -> tuple[Any, Any]:
 
 
 def _given(instruction: Any, where: str) -> Any:
-    """Refuse None in a pair's first place, where it is more likely a mistake than a wish."""
+    """Refuse None as the instruction of a pair, where it is more likely a mistake than intended."""
     if instruction is None:
         raise InputError(f"the instruction of {where} is None; for no instruction write ''")
     return instruction
@@ -242,16 +250,16 @@ def _text(value: Any, where: str) -> str:
         return str(value)
     if not isinstance(value, str):
         raise InputError(f"{where} is {_kind(value)}; it must be a string")
-    value = str.__str__(value)  # the characters themselves: a subclass may print otherwise
-    if not value.isascii():
+    text: str = str.__str__(value)  # the characters themselves: a subclass may print otherwise
+    if not text.isascii():
         try:
-            value.encode()
+            text.encode()
         except UnicodeEncodeError as error:
             raise InputError(
-                f"{where} holds half of a surrogate pair at character {error.start}, which is no text; "
+                f"{where} holds half of a surrogate pair at character {error.start}, which is not text; "
                 "repair it with text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')"
             ) from None
-    return value
+    return text
 
 
 def _kind(value: Any) -> str:

@@ -1,6 +1,6 @@
 """Makes the checkpoints that the golden vectors were computed with, in the original package's layout.
 
-`python -m tests.golden.make_checkpoints FOLDER`; with ``--tokenizer`` also trains the tokenizer anew, which makes the
+`python -m tests.golden.make_checkpoints FOLDER`; with ``--tokenizer`` also trains the tokenizer again, which makes the
 committed golden vectors invalid.
 """
 
@@ -38,19 +38,19 @@ def tokenizer() -> Tokenizer:
 
 def golden_model(kind: str) -> Embedder:
     changes, (dimension, bias, activation) = KINDS[kind]
-    parts = random_embedder("tiny", tokenizer())
-    encoder = T5Encoder(dataclasses.replace(parts.encoder.config, **changes)).eval()
+    template = random_embedder("tiny", tokenizer())
+    encoder = T5Encoder(dataclasses.replace(template.encoder.config, **changes)).eval()
     dense = Dense(encoder.config.d_model, dimension, bias, activation)
     random = np.random.RandomState(len(kind))
     for module in (encoder, dense):
         fill(module, random)
-        for part in module.modules():
-            if isinstance(part, RMSNorm):
-                part.weight.data += torch.from_numpy(random.standard_normal(len(part.weight)) * 0.1).float()
+        for layer in module.modules():
+            if isinstance(layer, RMSNorm):
+                layer.weight.data += torch.from_numpy(random.standard_normal(len(layer.weight)) * 0.1).float()
     if bias:
         dense.linear.bias.data = torch.from_numpy(random.standard_normal(dimension) * 0.1).float()
     encoder.relative_bias.weight.data *= 8
-    return Embedder(encoder, Head([dense], normalize=True), parts.tokens).eval()
+    return Embedder(encoder, Head([dense], normalize=True), template.tokens).eval()
 
 
 def main(folder: Path) -> None:
@@ -61,6 +61,6 @@ def main(folder: Path) -> None:
 if __name__ == "__main__":
     if "--tokenizer" in sys.argv:
         inputs = json.loads((HERE / "inputs.json").read_text(encoding="utf-8"))
-        words = [part for pair in inputs["pairs"] for part in pair] + inputs["texts"]
+        words = [text for pair in inputs["pairs"] for text in pair] + inputs["texts"]
         train_tokenizer(words, 400).save(str(HERE / "tokenizer.json"))
     main(Path(sys.argv[1]))

@@ -23,23 +23,23 @@ INPUTS = json.loads((HERE / "inputs.json").read_text(encoding="utf-8"))
 
 
 def main(folder: Path) -> None:
-    found = {}
+    arrays = {}
     for path in sorted(folder.iterdir()):
         model = INSTRUCTOR(str(path), device="cpu")
         pairs = [list(pair) for pair in INPUTS["pairs"]]
         rows = model.encode(pairs, output_value="token_embeddings", batch_size=1)
         features = [model.encode([pair], output_value=None)[0] for pair in pairs]
         name = path.name
-        found[f"{name}/vectors"] = model.encode(pairs)
-        found[f"{name}/texts"] = model.encode(INPUTS["texts"])
-        found[f"{name}/ids"] = np.concatenate([row["input_ids"].numpy() for row in features]).astype(np.int32)
-        found[f"{name}/mask"] = np.concatenate([row["attention_mask"].numpy() for row in features]).astype(np.int8)
-        found[f"{name}/lengths"] = np.array([len(row["input_ids"]) for row in features], np.int32)
-        found[f"{name}/context"] = np.array([int(row["context_masks"]) for row in features], np.int32)
-        found[f"{name}/states"] = np.stack([row.numpy().mean(0) for row in rows])
+        arrays[f"{name}/vectors"] = model.encode(pairs)
+        arrays[f"{name}/texts"] = model.encode(INPUTS["texts"])
+        arrays[f"{name}/ids"] = np.concatenate([row["input_ids"].numpy() for row in features]).astype(np.int32)
+        arrays[f"{name}/mask"] = np.concatenate([row["attention_mask"].numpy() for row in features]).astype(np.int8)
+        arrays[f"{name}/lengths"] = np.array([len(row["input_ids"]) for row in features], np.int32)
+        arrays[f"{name}/context"] = np.array([int(row["context_masks"]) for row in features], np.int32)
+        arrays[f"{name}/states"] = np.stack([row.numpy().mean(0) for row in rows])
         model.max_seq_length = 24
-        found[f"{name}/short"] = model.encode(pairs)
-    np.savez_compressed(HERE / "golden.npz", **found)
+        arrays[f"{name}/short"] = model.encode(pairs)
+    np.savez_compressed(HERE / "golden.npz", **arrays)
 
 
 if __name__ == "__main__":

@@ -27,13 +27,14 @@ def postgres():
         running.cleanup()
 
 
-@pytest.fixture(params=["lancedb", "parquet", "postgres"])
+@pytest.fixture(params=["lancedb", "parquet", "postgres", "qdrant"])
 def target(request, tmp_path):
     """Location and store of a new index."""
     if request.param == "postgres":
         return f"{request.getfixturevalue('postgres')}#t{abs(hash(str(tmp_path))) % 10**12}", None
-    if request.param == "lancedb" and importlib.util.find_spec("lancedb") is None:
-        pytest.skip("lancedb is not installed")
+    library = {"lancedb": "lancedb", "qdrant": "qdrant_edge"}.get(request.param, "pyarrow")
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
     return str(tmp_path / "index"), request.param
 
 

@@ -43,7 +43,7 @@ def test_weights_of_models(two):
 
 
 def test_what_cannot_be_averaged(two, folders):
-    with pytest.raises(CheckpointError, match="another (tokenizer|shape) than"):
+    with pytest.raises(CheckpointError, match=r"another (tokenizer|shape) than"):
         average([folders["relu"], folders["gated"]])
     with pytest.raises(InputError, match="needs at least two models, got 1"):
         average([folders["relu"]])
@@ -76,7 +76,7 @@ def test_the_last_checkpoints_of_a_run(folders, cache, tmp_path, capsys):
     stored = [weights(folder) for folder in checkpoints(out)]
     assert len(stored) == 3
     for name, value in weights(out).items():
-        np.testing.assert_allclose(value, sum(one[name] for one in stored) / 3, atol=1e-6)
+        np.testing.assert_allclose(value, sum(state[name] for state in stored) / 3, atol=1e-6)
     assert "the model is the mean of checkpoint-2, checkpoint-4, checkpoint-6" in capsys.readouterr().err
     with pytest.raises(InputError, match="needs 3 checkpoints, and 2 steps give 1; lower save_steps"):
         train(flags_of(folders, cache, tmp_path / "few", "--max_steps 2 --save_steps 2 --average last:3"))

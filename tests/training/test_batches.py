@@ -15,22 +15,22 @@ NAMES = [f"task{number}" for number in range(20)]
 
 def taken(batches, epochs=1):
     """Indices of each batch of some epochs."""
-    found = []
+    formed = []
     for epoch in range(epochs):
         batches.set_epoch(epoch)
-        found += [[index for index, _ in batch] for batch in batches]
-    return found
+        formed += [[index for index, _ in batch] for batch in batches]
+    return formed
 
 
 @pytest.mark.parametrize("size", [1, 8, 32, 256])
 def test_every_record_is_in_one_batch_of_its_task(size):
-    found = taken(EpochBatches(TASKS, BatchOrder("shuffled", size, seed=1)))
-    used = np.concatenate(found)
+    formed = taken(EpochBatches(TASKS, BatchOrder("shuffled", size, seed=1)))
+    used = np.concatenate(formed)
     assert len(used) == len(TASKS) == len(set(used.tolist()))
-    assert all(len(set(TASKS[batch].tolist())) == 1 for batch in found)
-    assert max(map(len, found)) <= size
+    assert all(len(set(TASKS[batch].tolist())) == 1 for batch in formed)
+    assert max(map(len, formed)) <= size
     for task, count in enumerate(SIZES):  # batches of a task differ by one record at most
-        sizes = [len(batch) for batch in found if TASKS[batch[0]] == task]
+        sizes = [len(batch) for batch in formed if TASKS[batch[0]] == task]
         assert max(sizes) - min(sizes) <= 1
         assert len(sizes) == -(-count // size)
 
@@ -39,12 +39,12 @@ def test_the_example_of_four_small_tasks_uses_every_task():
     """1,410 records of 4 tasks with batches of 256: all are used, and the counts are those of a recount."""
     tasks = np.repeat([0, 1, 2, 3], [700, 400, 210, 100])
     batches = EpochBatches(tasks, BatchOrder("shuffled", 256, seed=0))
-    found = taken(batches)
-    assert sum(map(len, found)) == 1410
-    for task, one in batches.used().items():
-        mine = [batch for batch in found if tasks[batch[0]] == task]
-        assert one.records == one.used == one.drawn == (tasks == task).sum() == sum(map(len, mine))
-        assert (one.smallest, one.largest) == (min(map(len, mine)), max(map(len, mine)))
+    formed = taken(batches)
+    assert sum(map(len, formed)) == 1410
+    for task, counted in batches.used().items():
+        mine = [batch for batch in formed if tasks[batch[0]] == task]
+        assert counted.records == counted.used == counted.drawn == (tasks == task).sum() == sum(map(len, mine))
+        assert (counted.smallest, counted.largest) == (min(map(len, mine)), max(map(len, mine)))
 
 
 def asked_for(kind):
@@ -55,30 +55,33 @@ def asked_for(kind):
         "temperature": Mixing("temperature", 3.0),
         "weights": Mixing("weights", weights=dict(zip(NAMES, range(1, 21), strict=True))),
     }[kind]
-    wanted = {
+    expected = {
         "size": [size / sum(SIZES) for size in SIZES],
         "equal": [1 / 20] * 20,
         "temperature": [size ** (1 / 3) / sum(other ** (1 / 3) for other in SIZES) for size in SIZES],
         "weights": [number / 210 for number in range(1, 21)],
     }[kind]
-    assert list(mixing.shares(counts).values()) == pytest.approx(wanted)
-    return mixing, wanted
+    assert list(mixing.shares(counts).values()) == pytest.approx(expected)
+    return mixing, expected
 
 
 @pytest.mark.parametrize("kind", ["size", "equal", "temperature", "weights"])
 @pytest.mark.parametrize("world", [1, 2])
 def test_twenty_tasks_get_the_shares_that_were_requested(kind, world):
-    mixing, wanted = asked_for(kind)
+    mixing, expected = asked_for(kind)
     size = 16 // world
     ranks = [EpochBatches(TASKS, BatchOrder("shuffled", size, 0, r, world, None, mixing), NAMES) for r in range(world)]
-    found = [sum(parts, []) for parts in zip(*map(taken, ranks), strict=True)]
-    assert all(len(set(batch)) == len(batch) for batch in found), "a batch holds a record twice"
-    counts = np.bincount(TASKS[np.concatenate(found)], minlength=20)
-    assert counts / counts.sum() == pytest.approx(np.array(wanted), rel=0.02, abs=0.0005 * world)
+    formed = [
+        [index for batch in shares_of_ranks for index in batch]
+        for shares_of_ranks in zip(*map(taken, ranks), strict=True)
+    ]
+    assert all(len(set(batch)) == len(batch) for batch in formed), "a batch holds a record twice"
+    counts = np.bincount(TASKS[np.concatenate(formed)], minlength=20)
+    assert counts / counts.sum() == pytest.approx(np.array(expected), rel=0.02, abs=0.0005 * world)
     # after a quarter of the epoch the shares are nearly those of all of it
-    early = np.bincount(TASKS[np.concatenate(found[: len(found) // 4])], minlength=20)
-    assert np.abs(early / early.sum() - wanted).max() < 0.02
-    drawn = {task: one.drawn for task, one in ranks[0].used().items()}
+    early = np.bincount(TASKS[np.concatenate(formed[: len(formed) // 4])], minlength=20)
+    assert np.abs(early / early.sum() - expected).max() < 0.02
+    drawn = {task: counted.drawn for task, counted in ranks[0].used().items()}
     assert drawn == dict(enumerate(counts.tolist()))
 
 
@@ -98,29 +101,29 @@ def taken_of(batches, epoch):
 def test_used_counts_several_epochs_and_a_part_of_one():
     batches = EpochBatches(TASKS, BatchOrder("shuffled", 32, 3))
     count = len(batches)
-    found = taken(batches, 3)[: 2 * count + count // 3]
-    drawn = np.bincount(TASKS[np.concatenate(found)], minlength=20)
-    used = batches.used(len(found))
-    assert [one.drawn for one in used.values()] == drawn.tolist()
-    assert [one.used for one in used.values()] == SIZES
+    formed = taken(batches, 3)[: 2 * count + count // 3]
+    drawn = np.bincount(TASKS[np.concatenate(formed)], minlength=20)
+    used = batches.used(len(formed))
+    assert [counted.drawn for counted in used.values()] == drawn.tolist()
+    assert [counted.used for counted in used.values()] == SIZES
     few = batches.used(5)
-    assert sum(one.used for one in few.values()) == sum(map(len, taken_of(batches, 0)[:5]))
+    assert sum(counted.used for counted in few.values()) == sum(map(len, taken_of(batches, 0)[:5]))
 
 
 def test_ranks_share_each_batch():
     ranks = [taken(EpochBatches(TASKS, BatchOrder("shuffled", 8, 0, rank, 4))) for rank in range(4)]
-    assert len({len(one) for one in ranks}) == 1
-    for parts in zip(*ranks, strict=True):
-        together = sum(parts, [])
-        assert len({len(part) for part in parts}) == 1
+    assert len({len(counted) for counted in ranks}) == 1
+    for shares_of_ranks in zip(*ranks, strict=True):
+        together = [index for batch in shares_of_ranks for index in batch]
+        assert len({len(share) for share in shares_of_ranks}) == 1
         assert len(set(together)) == len(together)
         assert len(set(TASKS[together].tolist())) == 1
 
 
 def test_fewer_examples_come_from_all_tasks():
     batches = EpochBatches(np.repeat([5, 6, 7], 100), BatchOrder("shuffled", 4, seed=1, max_examples=60))
-    found = taken(batches)
-    used = sum(found, [])
+    formed = taken(batches)
+    used = [index for batch in formed for index in batch]
     assert len(set(used)) == len(used) == 60
     assert np.bincount(np.array(used) // 100).tolist() == [20, 20, 20]
 
@@ -146,14 +149,14 @@ def test_a_weight_of_zero_leaves_a_task_out():
     mixing = Mixing("weights", weights={"task0": 0, "task*": 1})
     used = EpochBatches(TASKS, BatchOrder("shuffled", 8, 0, mixing=mixing), NAMES).used()
     assert used[0].drawn == 0
-    assert all(one.drawn for task, one in used.items() if task)
+    assert all(counted.drawn for task, counted in used.items() if task)
 
 
 def test_windows_of_the_original():
     tasks = np.repeat([0, 1], [10, 13])
     batches = EpochBatches(tasks, BatchOrder("original", 4, seed=42))
-    found = sorted(map(sorted, taken(batches)))
-    assert found == [[0, 1, 2, 3], [4, 5, 6, 7], [12, 13, 14, 15], [16, 17, 18, 19]]
+    formed = sorted(map(sorted, taken(batches)))
+    assert formed == [[0, 1, 2, 3], [4, 5, 6, 7], [12, 13, 14, 15], [16, 17, 18, 19]]
     assert batches.used()[0].used == 8
     with pytest.raises(InputError, match="no task has as many in a row; lower per_device_train_batch_size"):
         EpochBatches(tasks, BatchOrder("original", 30, seed=42))

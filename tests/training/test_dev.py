@@ -1,4 +1,4 @@
-"""Dev sets: names, kinds, scores by hand, and sets on which nothing could be told apart."""
+"""Dev sets: names, kinds, scores by hand, and sets on which nothing could be distinguished."""
 
 import json
 
@@ -44,8 +44,8 @@ def test_files_of_one_name_are_two_sets(tmp_path):
         (tmp_path / folder).mkdir()
         write(tmp_path / folder / "sts.jsonl", rows)
     sets = read_dev([str(tmp_path / "a" / "sts.jsonl"), str(tmp_path / "b" / "sts.jsonl")], "I: ", 3)
-    assert [one.name for one in sets] == ["a_sts", "b_sts"]
-    assert [len(one.items) for one in sets] == [3, 3]
+    assert [dev_set.name for dev_set in sets] == ["a_sts", "b_sts"]
+    assert [len(dev_set.items) for dev_set in sets] == [3, 3]
     assert sets[0].items[0].first == Pair("I: ", "a 0")
 
 
@@ -69,13 +69,13 @@ def test_degenerate_sets_are_refused(tmp_path, rows, message):
 def test_held_back_queries_are_not_trained_on(tmp_path):
     rows = [{"query": f"query {n % 40}", "positive": f"text {n}"} for n in range(100)]
     data = data_of(write(tmp_path / "a.jsonl", rows), hold_back=20)
-    (held,) = data.held_back().values()
-    assert 20 <= len(held) <= 23
+    (reserved,) = data.held_back().values()
+    assert 20 <= len(reserved) <= 23
     trained = {data.item(int(index)).query for index in np.flatnonzero(data.usable)}
-    assert not trained & {item.query for item in held}
-    assert len(held) + data.usable.sum() == 100
-    (one,) = held_back(data.held_back())
-    assert one.name == "held_back"
+    assert not trained & {item.query for item in reserved}
+    assert len(reserved) + data.usable.sum() == 100
+    (dev_set,) = held_back(data.held_back())
+    assert dev_set.name == "held_back"
     with pytest.raises(InputError, match="hold_back=60 is more than half of the 100 records"):
         data_of(tmp_path / "a.jsonl", hold_back=60)
 
@@ -83,8 +83,8 @@ def test_held_back_queries_are_not_trained_on(tmp_path):
 def test_held_back_labels_are_nobodys_partner(tmp_path):
     rows = [{"text": f"text {n}", "label": "abc"[n % 3]} for n in range(60)]
     data = data_of(write(tmp_path / "a.jsonl", rows), hold_back=12)
-    held = {item.text.text for item in data.held_back()["labels"]}
+    reserved = {item.text.text for item in data.held_back()["labels"]}
     drawn = {pair.text for index in np.flatnonzero(data.usable) for e in range(5) for pair in data[int(index), e].pairs}
-    assert len(held) == 12
-    assert not held & drawn
+    assert len(reserved) == 12
+    assert not reserved & drawn
     assert json.dumps(data.left_out) == "{}"

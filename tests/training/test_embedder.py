@@ -1,4 +1,4 @@
-"""LoRA: what is trained, what is merged, what is saved; weights that are no file's; dropout."""
+"""LoRA: what is trained, what is merged, what is saved; weights that are copies of a file's; dropout."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def embedder(folders):
 
 
 def step(embedder):
-    optimizer = torch.optim.SGD([part for part in embedder.parameters() if part.requires_grad], 0.5)
+    optimizer = torch.optim.SGD([weight for weight in embedder.parameters() if weight.requires_grad], 0.5)
     embedder(embedder.tokens.pack(PAIRS)).sum().backward()
     optimizer.step()
 
@@ -60,14 +60,14 @@ def test_wrong_lora_targets_are_told(embedder):
         embedder.add_lora(4, 8.0, ["q", "query"])
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_frozen_parts_stay(embedder, part):
+@pytest.mark.parametrize("weight", PARTS)
+def test_frozen_parts_stay(embedder, weight):
     before = {name: value.detach().clone() for name, value in embedder.named_parameters()}
-    embedder.freeze([part])
+    embedder.freeze([weight])
     step(embedder)
     moved = {name.split(".")[1] for name, value in embedder.named_parameters() if not torch.equal(value, before[name])}
     of = {"embedding": {"embedding"}, "layers": {"relative_bias", "blocks", "final_norm"}, "head": {"dense"}}
-    assert moved == set().union(*(names for name, names in of.items() if name != part))
+    assert moved == set().union(*(names for name, names in of.items() if name != weight))
 
 
 def test_another_models_weights_are_refused(embedder, folders):

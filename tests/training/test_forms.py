@@ -1,4 +1,4 @@
-"""Each form that a record may have, in each format, with the instructions of each side; each broken record's error."""
+"""Each form that a record may have, in each format, with the instructions of each side; each invalid record's error."""
 
 import csv
 import gzip
@@ -238,7 +238,7 @@ def test_what_nothing_can_be_learned_from_is_refused(tmp_path, rows, message):
 
 
 def test_missing_and_empty_files(tmp_path):
-    with pytest.raises(InputError, match="there is no file gone.csv"):
+    with pytest.raises(InputError, match=r"there is no file gone\.csv"):
         data_of("gone.csv")
     with pytest.raises(InputError, match=r"no file matches .*\*\.csv"):
         data_of(tmp_path / "*.csv")
@@ -248,7 +248,7 @@ def test_missing_and_empty_files(tmp_path):
     with pytest.raises(InputError, match="holds no records"):
         data_of(tmp_path / "empty.jsonl")
     file = write(tmp_path / "a.csv", RECORDS)
-    with pytest.raises(InputError, match="names .*a.csv twice"):
+    with pytest.raises(InputError, match=r"names .*a\.csv twice"):
         data_of(file, tmp_path / "a.*")
 
 

@@ -19,7 +19,7 @@ CONTRAST = Contrast(0.1)
 
 
 @pytest.fixture(scope="module")
-def made():
+def built():
     model = Embedder(golden_model("gated"))
     records = triples(12)
     pairs = [record[side] for side in ("query", "pos", "neg") for record in records]
@@ -32,13 +32,13 @@ def loss_of(vectors):
 
 
 def gradients(model):
-    return {name: part.grad.clone() for name, part in model.named_parameters()}
+    return {name: weight.grad.clone() for name, weight in model.named_parameters()}
 
 
-def close(found, expected):
-    assert found.keys() == expected.keys()
+def close(actual, expected):
+    assert actual.keys() == expected.keys()
     for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=2e-6 * gradient.abs().max().item() + 1e-9)
+        torch.testing.assert_close(actual[name], gradient, rtol=1e-4, atol=2e-6 * gradient.abs().max().item() + 1e-9)
 
 
 def plain(model, batch, budget, seed):
@@ -47,24 +47,24 @@ def plain(model, batch, budget, seed):
     torch.manual_seed(seed)
     orders = plan(batch.lengths, budget)
     rows = torch.cat([model(batch.take(order)) for order in orders])
-    places = torch.argsort(torch.cat([torch.from_numpy(order) for order in orders]))
-    loss = CONTRAST(*rows[places].chunk(3))
+    index = torch.argsort(torch.cat([torch.from_numpy(order) for order in orders]))
+    loss = CONTRAST(*rows[index].chunk(3))
     loss.backward()
     return loss.item(), gradients(model), torch.rand(1).item()
 
 
 @pytest.mark.parametrize("budget", [1, 40, 150, 10_000])
 @pytest.mark.parametrize("training", [True, False])
-def test_equals_plain_autograd(made, budget, training):
-    model, batch = made
+def test_equals_plain_autograd(built, budget, training):
+    model, batch = built
     model.train(training)
     value, expected, next_random = plain(model, batch, budget, seed=3)
     model.zero_grad()
     torch.manual_seed(3)
-    found = gradcache.backward(model, batch, budget, loss_of)
-    assert found.item() == pytest.approx(value, rel=1e-6)
+    actual = gradcache.backward(model, batch, budget, loss_of)
+    assert actual.item() == pytest.approx(value, rel=1e-6)
     close(gradients(model), expected)
-    # the random numbers go on as if nothing had been replayed
+    # the random state continues as if nothing had been replayed
     assert torch.rand(1).item() == next_random
 
 
@@ -79,15 +79,15 @@ def test_any_budget_gives_the_same_gradient(budget):
     close(gradients(model), expected)
 
 
-def test_dropout_is_at_work(made):
+def test_dropout_is_at_work(built):
     """Without this, the test above would prove nothing about dropout."""
-    model, batch = made
+    model, batch = built
     model.train()
     assert plain(model, batch, 10_000, seed=1)[0] != plain(model, batch, 10_000, seed=2)[0]
 
 
-def test_packed_and_padded_have_the_same_gradient(made):
-    model, batch = made
+def test_packed_and_padded_have_the_same_gradient(built):
+    model, batch = built
     model.eval()
     _, packed, _ = plain(model, batch, 10_000, seed=0)
     model.zero_grad()
@@ -97,14 +97,14 @@ def test_packed_and_padded_have_the_same_gradient(made):
     close(gradients(model), packed)
 
 
-def test_checkpointing_changes_memory_alone(made):
-    model, batch = made
+def test_checkpointing_changes_memory_alone(built):
+    model, batch = built
     model.train()
     _, expected, _ = plain(model, batch, 10_000, seed=5)
     other = Embedder(copy.deepcopy(model)).train()
     other.activation_checkpointing_enable()
-    _, found, _ = plain(other, batch, 10_000, seed=5)
-    close(found, expected)
+    _, actual, _ = plain(other, batch, 10_000, seed=5)
+    close(actual, expected)
 
 
 def test_gradients_of_the_original_on_a_model(reference):
@@ -138,6 +138,6 @@ def test_gradients_of_the_original_on_a_model(reference):
         expected = oracle[f"T={temperature}"]
         assert loss.item() == pytest.approx(expected["loss"], rel=1e-5)
         for name, norm in expected["grad_norms"].items():
-            (part,) = [part for end, part in names.items() if name.endswith(end)]
-            assert part.grad.norm().item() == pytest.approx(norm, rel=1e-4), name
-        assert sum(part.grad is not None for part in model.parameters()) == expected["n_params_with_grad"]
+            (weight,) = [weight for end, weight in names.items() if name.endswith(end)]
+            assert weight.grad.norm().item() == pytest.approx(norm, rel=1e-4), name
+        assert sum(weight.grad is not None for weight in model.parameters()) == expected["n_params_with_grad"]

@@ -15,8 +15,8 @@ from instructor_embedding.training.loss import Contrast, distance
 
 def drawn(seed, n, d):
     random = np.random.RandomState(seed)
-    parts = [torch.from_numpy(random.standard_normal((n, d)).astype(np.float32)) for _ in range(3)]
-    return [part.requires_grad_() for part in parts]
+    tensors = [torch.from_numpy(random.standard_normal((n, d)).astype(np.float32)) for _ in range(3)]
+    return [tensor.requires_grad_() for tensor in tensors]
 
 
 def by_hand(query, pos, neg, temperature, form="original"):
@@ -40,12 +40,12 @@ def by_hand(query, pos, neg, temperature, form="original"):
 def test_values_and_gradients_of_the_original(reference):
     oracle = json.loads((reference / "oracle" / "train_oracle.json").read_text(encoding="utf-8"))
     for case in oracle["vectors"]:
-        parts = drawn(case["seed"], case["n"], case["d"])
-        loss = Contrast(case["T"])(*parts)
+        tensors = drawn(case["seed"], case["n"], case["d"])
+        loss = Contrast(case["T"])(*tensors)
         loss.backward()
         assert loss.item() == pytest.approx(case["loss"], rel=1e-5)
-        for name, part in zip(("query", "pos", "neg"), parts, strict=True):
-            assert part.grad.norm().item() == pytest.approx(case[f"grad_norm_{name}"], rel=2e-5, abs=1e-6)
+        for name, tensor in zip(("query", "pos", "neg"), tensors, strict=True):
+            assert tensor.grad.norm().item() == pytest.approx(case[f"grad_norm_{name}"], rel=2e-5, abs=1e-6)
 
 
 # values of the original's loss function on drawn(seed, n, d): n, d, temperature, loss, norms of the gradients
@@ -58,27 +58,27 @@ ORIGINAL = [
 
 @pytest.mark.parametrize(("seed", "n", "d", "temperature", "loss", "norms"), ORIGINAL)
 def test_known_values(seed, n, d, temperature, loss, norms):
-    parts = drawn(seed, n, d)
-    found = Contrast(temperature)(*parts)
-    found.backward()
-    assert found.item() == pytest.approx(loss, rel=1e-5)
-    assert [part.grad.norm().item() for part in parts] == pytest.approx(norms, rel=2e-5)
+    tensors = drawn(seed, n, d)
+    actual = Contrast(temperature)(*tensors)
+    actual.backward()
+    assert actual.item() == pytest.approx(loss, rel=1e-5)
+    assert [tensor.grad.norm().item() for tensor in tensors] == pytest.approx(norms, rel=2e-5)
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 7), st.integers(2, 9), st.integers(0, 99), st.sampled_from(["original", "in-batch"]))
 def test_vectorized_equals_one_cosine_at_a_time(n, d, seed, form):
-    parts, copies = drawn(seed, n, d), drawn(seed, n, d)
-    loss, expected = Contrast(0.1, form)(*parts), by_hand(*copies, 0.1, form)
+    tensors, copies = drawn(seed, n, d), drawn(seed, n, d)
+    loss, expected = Contrast(0.1, form)(*tensors), by_hand(*copies, 0.1, form)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
     loss.backward(), expected.backward()
-    for part, copy in zip(parts, copies, strict=True):
-        torch.testing.assert_close(part.grad, copy.grad, rtol=1e-3, atol=1e-4)
+    for tensor, copy in zip(tensors, copies, strict=True):
+        torch.testing.assert_close(tensor.grad, copy.grad, rtol=1e-3, atol=1e-4)
 
 
 def test_a_duplicated_query_is_no_negative_of_itself():
     """Two triples of one query: backwards, each has no negative left; without the mask they fight each other."""
-    query, pos, neg = (part.detach() for part in drawn(5, 2, 6))
+    query, pos, neg = (tensor.detach() for tensor in drawn(5, 2, 6))
     query[1] = query[0]
     keys = torch.tensor([[7, 7], [1, 2], [3, 4]])
     masked, bare = Contrast(0.1, mask_duplicates=True)(query, pos, neg, keys), Contrast(0.1)(query, pos, neg)
@@ -93,7 +93,7 @@ def test_a_duplicated_query_is_no_negative_of_itself():
 
 
 def test_masks_reach_through_a_shared_query():
-    """Query 0 again at 2 with another positive: that positive is no negative of query 0, nor is it as n_1."""
+    """Query 0 again at 2 with another positive: that positive is not a negative of query 0, nor is it as n_1."""
     from instructor_embedding.training.loss import _matches
 
     same, hard, back = _matches(torch.tensor([[5, 6, 5], [1, 2, 3], [8, 3, 9]]))
@@ -103,10 +103,10 @@ def test_masks_reach_through_a_shared_query():
 
 
 def test_distinct_texts_are_not_masked():
-    parts = [part.detach() for part in drawn(1, 5, 8)]
+    tensors = [tensor.detach() for tensor in drawn(1, 5, 8)]
     keys = torch.arange(15).view(3, 5)
     for form in ("original", "in-batch"):
-        assert torch.equal(Contrast(0.1, form, True)(*parts, keys), Contrast(0.1, form)(*parts, keys))
+        assert torch.equal(Contrast(0.1, form, True)(*tensors, keys), Contrast(0.1, form)(*tensors, keys))
 
 
 def test_the_margin_leaves_out_what_is_nearer_than_the_partner():
@@ -118,10 +118,10 @@ def test_the_margin_leaves_out_what_is_nearer_than_the_partner():
 
 
 def test_matryoshka_adds_the_loss_of_cut_vectors():
-    parts = [part.detach() for part in drawn(3, 4, 8)]
-    found = Contrast(0.1, dimensions=(8, 4, 2))(*parts)
-    expected = sum(Contrast(0.1)(*(part[:, :size] for part in parts)) for size in (8, 4, 2))
-    torch.testing.assert_close(found, expected)
+    tensors = [tensor.detach() for tensor in drawn(3, 4, 8)]
+    actual = Contrast(0.1, dimensions=(8, 4, 2))(*tensors)
+    expected = sum(Contrast(0.1)(*(tensor[:, :size] for tensor in tensors)) for size in (8, 4, 2))
+    torch.testing.assert_close(actual, expected)
 
 
 def test_distances_to_a_teacher():
@@ -148,7 +148,7 @@ def test_wrong_settings_are_told():
 @pytest.mark.parametrize("count", [0, 3, 17])
 def test_any_number_of_hard_negatives(form, count):
     """They are all negatives of every query; without any, the other positives are."""
-    query, pos, neg = drawn(5, 6, 8)
+    query, pos, _ = drawn(5, 6, 8)
     many = torch.randn(count, 8, generator=torch.Generator().manual_seed(0))
     unit = [F.normalize(side, dim=1) for side in (query, pos, many)]
     others = torch.cat([unit[0] @ unit[2].T] + ([unit[0] @ unit[1].T] if form == "in-batch" or not count else []), 1)
@@ -162,9 +162,9 @@ def test_any_number_of_hard_negatives(form, count):
 
 
 def test_labels_mask_what_shares_them():
-    """Labelled texts: whatever has the query's label is not a negative, wherever it stands in the batch."""
+    """Labelled texts: whatever has the query's label is not a negative, at any position of the batch."""
     query, pos, neg = drawn(1, 4, 8)
-    labels = [torch.tensor(one) for one in ([0, 0, 1, 2], [0, 0, 1, 2], [1, 2, 0, 0])]
+    labels = [torch.tensor(values) for values in ([0, 0, 1, 2], [0, 0, 1, 2], [1, 2, 0, 0])]
     q, p, n = (F.normalize(side, dim=1) for side in (query, pos, neg))
     total = 0.0
     for i in range(4):

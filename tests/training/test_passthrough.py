@@ -89,6 +89,7 @@ def files(cache, tmp_path):
     return ["--cache_dir", str(cache), "--output_dir", str(tmp_path / "out")], ["--dev_files", str(dev)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", RUNS, ids=range(len(RUNS)))
 def test_flags_that_work(files, folders, flags, tmp_path):
     where, dev = files
@@ -101,6 +102,7 @@ def test_flags_that_work(files, folders, flags, tmp_path):
         assert file.suffix not in (".json", ".md", ".jsonl") or "secret" not in file.read_text(encoding="utf-8"), file
 
 
+@pytest.mark.slow
 def test_flags_of_several_processes_work(command, files, folders):
     start = ["--model_name_or_path", folders["relu"], "--report_to", "none", *files[0]]
     done = command(*start, *TWO_PROCESSES.split(), processes=2)
@@ -121,7 +123,7 @@ def test_flags_that_are_refused(files, name):
 def test_no_flag_is_forgotten():
     """A new release of transformers adds flags: each must be tried before the pin moves."""
     tried = {flag.removeprefix("--") for run in (*RUNS, TWO_PROCESSES) for flag in run.split() if flag.startswith("--")}
-    assert {one.name for one in fields(TrainingArguments)} - tried - set(REASONS) == set(BY_HAND)
+    assert {setting.name for setting in fields(TrainingArguments)} - tried - set(REASONS) == set(BY_HAND)
 
 
 def test_every_hook_that_is_overridden_exists():
@@ -192,7 +194,7 @@ def test_sizes_beyond_the_model_are_refused(files, tmp_path):
 
 def test_secrets_are_neither_shown_nor_stored():
     """Every field that may hold a secret, of this and of later releases, by its name; and values that look like one."""
-    names = [one.name for one in fields(TrainingArguments)]
+    names = [setting.name for setting in fields(TrainingArguments)]
     assert [name for name in names if "token" in name and is_secret(name, "x")] == ["hub_token"]
     for name in ("push_to_hub_token", "wandb_api_key", "password", "client_secret", "aws_access_key", "token"):
         assert is_secret(name, "x")

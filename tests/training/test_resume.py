@@ -1,4 +1,4 @@
-"""Stopped, finished, changed and diverged runs: what resumes, what is refused, what is left as it was."""
+"""Stopped, finished, changed and diverged runs: what resumes, what is refused, what is not changed."""
 
 import hashlib
 import json
@@ -29,6 +29,7 @@ def content(folder):
     }
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_trained_further(folders, cache, tmp_path, capsys):
     out = tmp_path / "out"
     flags = flags_of(folders, cache, out, "--max_steps 3 --save_steps 2")
@@ -47,6 +48,7 @@ def test_a_finished_training_is_not_trained_further(folders, cache, tmp_path, ca
     assert len(history(out)) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -70,6 +72,7 @@ def test_a_changed_run_is_not_resumed(folders, cache, tmp_path, monkeypatch, cha
     assert len(history("out")) == 4
 
 
+@pytest.mark.slow
 def test_what_does_not_change_the_steps_may_differ(folders, cache, tmp_path):
     flags = flags_of(folders, cache, tmp_path / "out", "--max_steps 4 --save_steps 2 --lr_scheduler_type constant")
     train([*flags, "--max_steps", "2"])
@@ -93,11 +96,11 @@ def test_divergence_keeps_the_last_good_checkpoint_and_is_exit_code_one(folders,
     from instructor_embedding.training.loss import Contrast
 
     calls = []
-    whole = Contrast.__call__
+    computed = Contrast.__call__
 
     def diverging(self, *args, **options):
         calls.append(1)
-        return whole(self, *args, **options) * (float("nan") if len(calls) > 3 else 1)
+        return computed(self, *args, **options) * (float("nan") if len(calls) > 3 else 1)
 
     monkeypatch.setattr(Contrast, "__call__", diverging)
     out = tmp_path / "out"
@@ -113,6 +116,7 @@ def test_divergence_keeps_the_last_good_checkpoint_and_is_exit_code_one(folders,
     assert not (out / "modules.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", ["--init tiny --vocab_size 120", "--lora_rank 2"])
 def test_the_same_command_gives_the_same_model(folders, cache, tmp_path, environment, extra):
     """In two processes, whose hash tables iterate in different orders."""

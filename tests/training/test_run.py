@@ -34,8 +34,8 @@ SHORT = (*SHORT, "--learning_rate", "1e-3", "--disable_tqdm", "true")
 
 
 def weights(folder):
-    parts = read(folder)
-    return {**parts.encoder.state_dict(), **parts.head.state_dict()}
+    model = read(folder)
+    return {**model.encoder.state_dict(), **model.head.state_dict()}
 
 
 def same(first, second):
@@ -43,8 +43,9 @@ def same(first, second):
     return all(np.array_equal(first[name].numpy(), second[name].numpy()) for name in first)
 
 
+@pytest.mark.slow
 def test_the_documented_command(command, folders, cache, tmp_path):
-    """The README's line, with a small model in the place of GTR; the one flag added ends it after three steps."""
+    """The README's line, with a small model instead of GTR; the one flag added ends it after three steps."""
     out = tmp_path / "out"
     line = (
         f"--model_name_or_path {folders['relu']} --output_dir {out} --cache_dir {cache} --max_source_length 512 "
@@ -60,6 +61,7 @@ def test_the_documented_command(command, folders, cache, tmp_path):
     assert "cl_temperature" in (out / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["t5", "sentence-transformers"])
 def test_other_checkpoints_to_start_from(folders, models, cache, tmp_path, kind):
     """A plain T5 folder has no dense layer; GTR and Sentence-T5 come as sentence-transformers folders."""
@@ -67,8 +69,8 @@ def test_other_checkpoints_to_start_from(folders, models, cache, tmp_path, kind)
     models["gated"].save(start)
     if kind == "t5":
         (start / "modules.json").unlink()
-        for part in start.glob("[0-9]_*"):
-            shutil.rmtree(part)
+        for module in start.glob("[0-9]_*"):
+            shutil.rmtree(module)
     flags = ["--model_name_or_path", start, "--cache_dir", cache, "--output_dir", tmp_path / "out", *SHORT]
     train([*map(str, flags), "--max_steps", "2", "--gradient_checkpointing", "--bf16"])
     vectors = INSTRUCTOR(tmp_path / "out", device="cpu").encode(["a text"])
@@ -76,6 +78,7 @@ def test_other_checkpoints_to_start_from(folders, models, cache, tmp_path, kind)
     assert not same(tmp_path / "out", start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "extra",
     [
@@ -89,17 +92,18 @@ def test_other_checkpoints_to_start_from(folders, models, cache, tmp_path, kind)
 def test_a_resumed_run_equals_an_uninterrupted_one(folders, cache, tmp_path, extra):
     start = () if "--init" in extra else ("--model_name_or_path", folders["relu"])
     flags = [*start, "--cache_dir", cache, *SHORT, "--max_steps", "14", "--save_steps", "5", *extra]
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train([*map(str, flags), "--output_dir", str(whole)])
-    shutil.copytree(whole, cut)
+    complete, cut = tmp_path / "whole", tmp_path / "cut"
+    train([*map(str, flags), "--output_dir", str(complete)])
+    shutil.copytree(complete, cut)
     for gone in ("checkpoint-10", "checkpoint-14"):
         shutil.rmtree(cut / gone, ignore_errors=True)
     train([*map(str, flags), "--output_dir", str(cut)])
-    assert history(cut) == history(whole)
-    assert len(history(whole)) == 14
-    assert same(cut, whole)
+    assert history(cut) == history(complete)
+    assert len(history(complete)) == 14
+    assert same(cut, complete)
 
 
+@pytest.mark.slow
 def test_a_signal_saves_and_the_run_resumes(environment, folders, cache, tmp_path):
     flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--max_steps", "400"]
     flags = list(map(str, [*flags, "--save_steps", "1000"]))
@@ -129,33 +133,35 @@ def wait_for(condition, running, seconds=120):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_nothing_that_loads_wrongly(command, environment, folders, cache, tmp_path):
-    """Kills while it saves at every step: what loads has the weights of its step, what is not whole is passed over."""
+    """Kills while it saves at every step: what loads has the weights of its step, what is incomplete is passed over."""
     flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--max_steps", "300"]
     flags = list(map(str, [*flags, "--save_steps", "1", "--save_total_limit", "400"]))
-    whole = tmp_path / "whole"
-    done = command(*flags, "--output_dir", whole, "--max_steps", "12", "--lr_scheduler_type", "constant")
+    complete = tmp_path / "whole"
+    done = command(*flags, "--output_dir", complete, "--max_steps", "12", "--lr_scheduler_type", "constant")
     assert done.returncode == 0, done.stderr
     out = tmp_path / "out"
     line = [sys.executable, "train.py", *flags, "--output_dir", str(out), "--lr_scheduler_type", "constant"]
-    for wanted in (2, 7):
+    for step in (2, 7):
         running = subprocess.Popen(line, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-        wait_for(lambda: len(list(out.glob(f"checkpoint-{wanted}*"))) > 0, running)  # noqa: B023
+        wait_for(lambda step=step: len(list(out.glob(f"checkpoint-{step}*"))) > 0, running)
         running.kill()
         running.wait()
-        for place in out.glob("checkpoint-*"):
-            if (whole / place.name).is_dir():
+        for folder in out.glob("checkpoint-*"):
+            if (complete / folder.name).is_dir():
                 try:
-                    read(place)
+                    read(folder)
                 except CheckpointError:
-                    assert not is_complete(place)
+                    assert not is_complete(folder)
                 else:
-                    assert same(place, whole / place.name), place
-        found = last_checkpoint(out)
-        assert found is not None
-        assert int(found.name.rpartition("-")[2]) >= wanted - 1
+                    assert same(folder, complete / folder.name), folder
+        newest = last_checkpoint(out)
+        assert newest is not None
+        assert int(newest.name.rpartition("-")[2]) >= step - 1
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(command, folders, tmp_path):
     """Batches of 4 on two processes give the run of batches of 8 on one: same tasks, shared negatives."""
     cache = tmp_path / "cache"
@@ -163,22 +169,23 @@ def test_two_processes_train_as_one(command, folders, tmp_path):
     (cache / "medi-data.json").write_text(json.dumps(triples(96, 3)), encoding="utf-8")
     start = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--dropout", "0"]
     start += ["--max_steps", "8", "--save_steps", "4"]
-    one, two, mixed = tmp_path / "one", tmp_path / "two", tmp_path / "mixed"
-    train([*map(str, start), "--output_dir", str(one)])
+    single, two, mixed = tmp_path / "one", tmp_path / "two", tmp_path / "mixed"
+    train([*map(str, start), "--output_dir", str(single)])
     for folder, extra in ((two, ()), (mixed, ("--chunk_tokens", "40", "--mask_duplicates", "true"))):
         done = command(*start, "--per_device_train_batch_size", 4, "--output_dir", folder, *extra, processes=2)
         assert done.returncode == 0, done.stderr
-    assert history(two) == pytest.approx(history(one), rel=1e-4)
-    assert history(mixed) == pytest.approx(history(one), rel=1e-4)
-    for name, value in weights(one).items():
+    assert history(two) == pytest.approx(history(single), rel=1e-4)
+    assert history(mixed) == pytest.approx(history(single), rel=1e-4)
+    for name, value in weights(single).items():
         np.testing.assert_allclose(weights(two)[name], value, atol=2e-4)
         np.testing.assert_allclose(weights(mixed)[name], value, atol=2e-4)
     shutil.rmtree(two / "checkpoint-8")
     done = command(*start, "--per_device_train_batch_size", 4, "--output_dir", two, processes=2)
     assert done.returncode == 0, done.stderr
-    assert history(two) == pytest.approx(history(one), rel=1e-4)
+    assert history(two) == pytest.approx(history(single), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_it_learns_and_keeps_the_best(cache, tmp_path):
     dev = tmp_path / "small.json"
     dev.write_text(json.dumps(triples(24, 1, seed=9)), encoding="utf-8")

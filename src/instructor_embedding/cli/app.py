@@ -8,9 +8,11 @@ import typer
 
 from instructor_embedding.cli import evaluate, export, index, instructions, medi
 from instructor_embedding.cli.bench import bench
+from instructor_embedding.cli.cluster import cluster
 from instructor_embedding.cli.doctor import doctor
 from instructor_embedding.cli.encode import encode
 from instructor_embedding.cli.info import info
+from instructor_embedding.cli.map import map_
 from instructor_embedding.cli.merge import merge
 from instructor_embedding.cli.options import flag_name
 from instructor_embedding.cli.quantize import quantize
@@ -31,8 +33,9 @@ app = typer.Typer(
         "token_normalize_func": flag_name,
     },
 )
-for verb in (encode, similarity, info, bench, quantize, merge, serve, doctor):
+for verb in (encode, similarity, info, bench, quantize, merge, serve, doctor, cluster):
     app.command()(verb)
+app.command("map")(map_)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(export.app, name="export")
 app.add_typer(index.app, name="index")

@@ -55,7 +55,7 @@ def build(
     model: options.Model = options.DEFAULT,
     instruction: DocumentInstruction = None,
     query_instruction: QueryInstruction = None,
-    store: Annotated[str | None, typer.Option(help="Of a folder: lancedb (default) or parquet.")] = None,
+    store: Annotated[str | None, typer.Option(help="Of a folder: lancedb (default), parquet or qdrant.")] = None,
     field: Field = None,
     text_column: TextColumn = "text",
     id_column: Id = None,

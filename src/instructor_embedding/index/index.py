@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from instructor_embedding.errors import InputError, choose
+from instructor_embedding.files import manifest as manifests
 from instructor_embedding.files.manifest import Field, Manifest
 from instructor_embedding.files.shards import OWN_COLUMNS, Batch
 from instructor_embedding.index import filters, models
@@ -116,6 +117,8 @@ class Index:
         InputError
             There is no index, it is of a later version, or the model is not the one that made it.
         """
+        if "://" not in location:
+            manifests.read(location)  # the error of a folder that is not an index
         store = store_of(location)
         manifest = store.read_manifest()
         if manifest is None:

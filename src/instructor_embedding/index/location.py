@@ -10,7 +10,7 @@ from instructor_embedding.files import manifest as manifests
 from instructor_embedding.index.store import Store
 
 DEFAULT = "lancedb"
-FOLDERS = ("lancedb", "parquet")  # stores that are a folder
+FOLDERS = ("lancedb", "parquet", "qdrant")  # stores that are a folder
 SERVERS = {"postgresql": "postgres", "postgres": "postgres"}
 
 
@@ -61,7 +61,12 @@ def _folders() -> dict[str, Callable[[str], Store]]:
 
         return ParquetStore(location)
 
-    return {"lancedb": lancedb, "parquet": parquet}
+    def qdrant(location: str) -> Store:
+        from instructor_embedding.index.stores.qdrant_edge import QdrantEdgeStore
+
+        return QdrantEdgeStore(location)
+
+    return {"lancedb": lancedb, "parquet": parquet, "qdrant": qdrant}
 
 
 def _servers() -> dict[str, Callable[[str], Store]]:

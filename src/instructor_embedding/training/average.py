@@ -44,9 +44,9 @@ def average(folders: Sequence[Path], weights: Sequence[float] | None = None) -> 
     mean = Embedder(first)
     total = {name: value.detach().double() * shares[0] for name, value in mean.named_parameters()}
     for folder, share in zip(folders[1:], shares[1:], strict=True):
-        parts = _read(folder)
-        _refuse_other_model(folders[0], first, folder, parts)
-        for name, value in state_of(parts).items():
+        other = _read(folder)
+        _refuse_other_model(folders[0], first, folder, other)
+        for name, value in state_of(other).items():
             if name not in total or total[name].shape != value.shape:
                 raise CheckpointError(f"{folder} is of another shape than {folders[0]}: {name} differs")
             total[name] += value.double() * share
@@ -60,19 +60,19 @@ def merge(models: Sequence[str], output: str, weights: Sequence[float] | None = 
     """Write the weighted mean of models, each a folder or a hub id, to a folder; see `average`."""
     folders = [hub.resolve(model) for model in models]
     folder = Path(output)
-    if any(folder.resolve() == one.resolve() for one in folders):
+    if folder.resolve() in [model.resolve() for model in folders]:
         raise InputError(f"{output} is one of the models; write the merged one to another folder")
     write(average(folders, weights).finished(), folder)
     return folder
 
 
 def _read(folder: Path) -> embedder.Embedder:
-    parts = read(folder)
-    return embedder.Embedder(without_quantization(parts.encoder), without_quantization(parts.head), parts.tokens)
+    model = read(folder)
+    return embedder.Embedder(without_quantization(model.encoder), without_quantization(model.head), model.tokens)
 
 
-def _refuse_other_model(first: Path, expected: embedder.Embedder, folder: Path, parts: embedder.Embedder) -> None:
-    if parts.tokens.tokenizer.get_vocab() != expected.tokens.tokenizer.get_vocab():
+def _refuse_other_model(first: Path, expected: embedder.Embedder, folder: Path, other: embedder.Embedder) -> None:
+    if other.tokens.tokenizer.get_vocab() != expected.tokens.tokenizer.get_vocab():
         raise CheckpointError(f"{folder} has another tokenizer than {first}; merge models that began from the same one")
-    if parts.encoder.config != expected.encoder.config:
+    if other.encoder.config != expected.encoder.config:
         raise CheckpointError(f"{folder} has another shape than {first}; merge models that began from the same one")

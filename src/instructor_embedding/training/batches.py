@@ -1,6 +1,6 @@
 """Which records form which batch: one task per batch, tasks mixed as requested, every record accounted for.
 
-In-batch negatives of another task are told apart by the task alone, which teaches nothing, so a batch never mixes
+In-batch negatives of another task differ by the task alone, which teaches nothing, so a batch never mixes
 tasks (paper, section 2.3). A task that is smaller than a batch gets smaller batches; none is dropped for its size.
 """
 
@@ -199,7 +199,7 @@ class EpochBatches(Sampler[list[tuple[int, int]]]):
             )
 
     def set_epoch(self, epoch: int) -> None:
-        """Shuffle anew for another epoch."""
+        """Shuffle for another epoch."""
         if epoch != self.epoch:
             self._batches = self._form(epoch)
         self.epoch = epoch
@@ -334,7 +334,7 @@ def _starts(sizes: Any) -> Indices:
 
 
 def _apportioned(shares: Mapping[int, float], total: int) -> dict[int, int]:
-    """Share out whole records: each task gets the floor of its part, the largest remainders one more."""
+    """Share out records: each task gets its share rounded down, those with the largest remainders one more."""
     exact = {task: share * total for task, share in shares.items()}
     quotas = {task: int(value) for task, value in exact.items()}
     rest = round(total - sum(quotas.values()))

@@ -42,12 +42,12 @@ class Facts:
 
 def task_rows(used: Mapping[int, Any], names: Sequence[str]) -> list[tuple[str, ...]]:
     """Return one row per task, the largest first: records, how many were used, draws, share, sizes of batches."""
-    total = sum(one.drawn for one in used.values()) or 1
-    rows = []
-    for task, one in sorted(used.items(), key=lambda entry: -entry[1].records):
-        sizes = f"{one.smallest}" if one.smallest == one.largest else f"{one.smallest} to {one.largest}"
-        share = f"{100 * one.drawn / total:.1f} %"
-        rows.append((names[task] or "texts", str(one.records), str(one.used), str(one.drawn), share, sizes))
+    total = sum(counts.drawn for counts in used.values()) or 1
+    rows: list[tuple[str, ...]] = []
+    for task, counts in sorted(used.items(), key=lambda entry: -entry[1].records):
+        sizes = f"{counts.smallest}" if counts.smallest == counts.largest else f"{counts.smallest} to {counts.largest}"
+        share = f"{100 * counts.drawn / total:.1f} %"
+        rows.append((names[task] or "texts", str(counts.records), str(counts.used), str(counts.drawn), share, sizes))
     return rows
 
 
@@ -103,8 +103,8 @@ def _results(history: list[Line]) -> str:
     return "## Results\n\n" + "".join(lines) if lines else ""
 
 
-_LEGEND = """`used` counts the records that were in some batch, `drawn` those in all batches, repetitions included; `share` is of
-what was drawn."""
+_LEGEND = """`used` counts the records that were in some batch, `drawn` those in all batches, repetitions included.
+`share` is that of all draws."""
 _HEAD = """---
 library_name: instructor-embedding
 pipeline_tag: sentence-similarity

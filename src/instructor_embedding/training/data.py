@@ -68,7 +68,7 @@ class TrainingData(Dataset[Drawn]):
     negatives : int
         How many negatives a query gets at most.
     hold_back : int
-        So many records are not trained on, see `held_back`; records with the same query are held back together.
+        Records that are not trained on, see `held_back`; those with the same query are held back together.
 
     Attributes
     ----------
@@ -111,8 +111,8 @@ class TrainingData(Dataset[Drawn]):
         self._labels = np.frombuffer(labels, np.int32) if labels else np.empty(0, np.int32)
         with open(path, "rb") as stored:
             self._bytes = mmap.mmap(stored.fileno(), 0, access=mmap.ACCESS_READ) if len(self.tasks) else b""
-        self._held = self._hold_back(hold_back)
-        self._partners = _Partners(self.tasks, self._labels, self.names, ~self._held)
+        self._reserved = self._hold_back(hold_back)
+        self._partners = _Partners(self.tasks, self._labels, self.names, ~self._reserved)
         self.usable: NDArray[np.bool_] = self._partners.usable(self.left_out)
         self._refuse_lonely()
         if not self.usable.any():
@@ -122,7 +122,7 @@ class TrainingData(Dataset[Drawn]):
         return len(self.tasks)
 
     def item(self, index: int) -> Item:
-        """Return the record of this index as it was read."""
+        """Return the record of this index."""
         values = json.loads(self._bytes[int(self._starts[index]) : int(self._starts[index + 1])])
         kind = self.names[self.tasks[index]].kind
         pairs = [Pair(*pair) for pair in values[0]]
@@ -134,7 +134,7 @@ class TrainingData(Dataset[Drawn]):
         return Labelled(pairs[0], values[1]) if kind == "labels" else pairs[0]
 
     def __getitem__(self, draw: tuple[int, int]) -> Drawn:
-        """Return what the record of an index gives in an epoch, the same for the same two numbers."""
+        """Return what the record of an index gives in an epoch, the same for the same two values."""
         index, epoch = draw
         task = self.names[self.tasks[index]]
         item = self.item(index)
@@ -146,7 +146,7 @@ class TrainingData(Dataset[Drawn]):
             chance = random.Random(f"{self.seed} {epoch} {index}")
             indices = [index, *self._partners.draw(index, chance)]
             pairs = [self.item(number) for number in indices]
-            texts = tuple(one.text for one in pairs if isinstance(one, Labelled))
+            texts = tuple(other.text for other in pairs if isinstance(other, Labelled))
             return Drawn(task.kind, task.name, texts, labels=tuple(int(self._labels[number]) for number in indices))
         return Drawn(task.kind, task.name, (item,))
 
@@ -172,16 +172,16 @@ class TrainingData(Dataset[Drawn]):
 
     def held_back(self) -> dict[str, list[Item]]:
         """Return the records that are not trained on, by kind."""
-        found: dict[str, list[Item]] = {}
-        for index in np.flatnonzero(self._held):
-            found.setdefault(self.names[self.tasks[index]].kind, []).append(self.item(int(index)))
-        return found
+        records: dict[str, list[Item]] = {}
+        for index in np.flatnonzero(self._reserved):
+            records.setdefault(self.names[self.tasks[index]].kind, []).append(self.item(int(index)))
+        return records
 
     def _hold_back(self, count: int) -> NDArray[np.bool_]:
         """Choose records by a hash of their query, so that no held-back query is trained on in another record."""
-        held = np.zeros(len(self.tasks), np.bool_)
+        reserved = np.zeros(len(self.tasks), np.bool_)
         if not count:
-            return held
+            return reserved
         if count * 2 > len(self.tasks):
             raise InputError(f"hold_back={count} is more than half of the {len(self.tasks)} records")
         keys = np.empty(len(self.tasks), np.uint64)
@@ -191,10 +191,10 @@ class TrainingData(Dataset[Drawn]):
             keys[index] = int.from_bytes(digest, "little")
         order = np.argsort(keys, kind="stable")
         last = keys[order[count - 1]]
-        held[keys <= last] = True
-        if held.sum() > 2 * count:
-            raise InputError(f"hold_back={count}: {held.sum()} records share the same query; pass --dev_files instead")
-        return held
+        reserved[keys <= last] = True
+        if reserved.sum() > 2 * count:
+            raise InputError(f"hold_back={count}: {reserved.sum()} records share one query; pass --dev_files instead")
+        return reserved
 
     def counts(self) -> dict[int, int]:
         """Return the number of usable records of each task."""
@@ -273,15 +273,15 @@ def read_data(settings: DataSettings, seed: int, token: str | bool | None = None
     InputError
         With file and line of the first record that cannot be used, or where there is nothing to train on.
     """
-    found = sources(settings.train_file, settings.cache_dir, token)
-    if not found and not settings.text_file:
+    files = sources(settings.train_file, settings.cache_dir, token)
+    if not files and not settings.text_file:
         where = (
             f"{settings.cache_dir} holds no medi-data.json" if settings.cache_dir else "there is nothing to train on"
         )
         raise InputError(f"{where}; pass train_file (records), cache_dir (a folder with medi-data.json) or text_file")
     reading = reading_of(settings)
-    _refuse_unused(reading, found)
-    return TrainingData(_items(found, settings, reading), seed, settings.negatives, settings.hold_back)
+    _refuse_unused(reading, files)
+    return TrainingData(_items(files, settings, reading), seed, settings.negatives, settings.hold_back)
 
 
 def reading_of(settings: DataSettings) -> Reading:
@@ -311,14 +311,14 @@ def read_table(path: str) -> dict[str, Instructions]:
     return table
 
 
-def _refuse_unused(reading: Reading, found: Sequence[Source]) -> None:
+def _refuse_unused(reading: Reading, files: Sequence[Source]) -> None:
     """Raise `InputError` for instructions where there is nothing to instruct."""
-    if not found and (reading.table or reading.columns or reading.default != Instructions()):
+    if not files and (reading.table or reading.columns or reading.default != Instructions()):
         raise InputError("columns and instructions belong to train_file; text_file has --text_instruction")
 
 
-def _items(found: Sequence[Source], settings: DataSettings, reading: Reading) -> Iterator[tuple[str, Item]]:
-    for source in found:
+def _items(files: Sequence[Source], settings: DataSettings, reading: Reading) -> Iterator[tuple[str, Item]]:
+    for source in files:
         count = 0
         for (what, number), record in source.records():
             count += 1

@@ -51,7 +51,8 @@ class DevSet:
 
     def _correlation(self, vectors: Float32, index: dict[Pair, int]) -> dict[str, float]:
         scored = [item for item in self.items if isinstance(item, Scored)]
-        first, second = (vectors[[index[item[side]] for item in scored]] for side in (0, 1))
+        first = vectors[[index[item.first] for item in scored]]
+        second = vectors[[index[item.second] for item in scored]]
         cosines = np.einsum("nd,nd->n", first, second)
         if np.ptp(cosines) == 0:
             return {"spearman": 0.0}  # a model that gives all pairs the same cosine ranks nothing
@@ -91,7 +92,7 @@ class DevSet:
 
 
 def read_dev(paths: Sequence[str], instruction: str, limit: int, reading: Reading | None = None) -> list[DevSet]:
-    """Read the sets, each of one of the forms of `forms`; files of one name are told apart by their folders.
+    """Read the sets, each of one of the forms of `forms`; files of the same name get their folders before it.
 
     Raises
     ------
@@ -133,7 +134,7 @@ def _items(source: Source, reading: Reading, symmetric: str) -> Iterator[Item]:
 
 
 def _refuse_degenerate(path: str, items: Sequence[Item]) -> None:
-    """Raise `InputError` for a set on which no model could be told from another one."""
+    """Raise `InputError` for a set on which all models score the same."""
     kinds = {type(item) for item in items}
     if len(kinds) > 1:
         raise InputError(f"dev_files: {path} holds records of several forms; write one file for each")

@@ -29,7 +29,7 @@ ADAPTER = "adapter.safetensors"  # what LoRA trains, beside the merged model, so
 
 
 class Embedder(embedder.Embedder):
-    """A model's parts as one module whose ``forward`` takes packed texts.
+    """A model whose ``forward`` takes packed texts.
 
     Parameters
     ----------
@@ -75,17 +75,13 @@ class Embedder(embedder.Embedder):
             elif isinstance(module, Attention):
                 module.dropout_rate = rate
 
-    def freeze(self, parts: Sequence[str]) -> None:
+    def freeze(self, components: Sequence[str]) -> None:
         """Exclude the weights of some of ``PARTS`` from training."""
         for name, parameter in self.named_parameters():
-            part = (
-                "head"
-                if name.startswith("head.")
-                else "embedding"
-                if name.startswith("encoder.embedding.")
-                else "layers"
-            )
-            if part in parts:
+            component = "layers"
+            if name.startswith(("head.", "encoder.embedding.")):
+                component = "head" if name.startswith("head.") else "embedding"
+            if component in components:
                 parameter.requires_grad_(False)
 
     def add_lora(self, rank: int, alpha: float, targets: Sequence[str], seed: int = 0) -> None:
@@ -124,7 +120,7 @@ class Embedder(embedder.Embedder):
             save_file(trained, str(folder / ADAPTER))
 
     def finished(self) -> embedder.Embedder:
-        """Return the model's parts as they are now, LoRA merged into a copy."""
+        """Return the model in its present state, LoRA merged into a copy."""
         if not self.has_lora:
             return embedder.Embedder(self.encoder, self.head, self.tokens)
         merged = copy.deepcopy(self)
@@ -160,7 +156,7 @@ class Embedder(embedder.Embedder):
                 weights[name].copy_(value)
 
     def is_finite(self) -> bool:
-        """Tell whether no weight is infinite or NaN."""
+        """Return True if no weight is infinite or NaN."""
         return all(bool(weight.isfinite().all()) for weight in self.parameters())
 
     def count(self) -> tuple[int, int]:

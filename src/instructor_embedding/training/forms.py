@@ -78,6 +78,9 @@ class Instructions(NamedTuple):
     document: str | None = None
 
 
+_NONE = Instructions()
+
+
 @dataclass(frozen=True)
 class Reading:
     """How the records of one run are read.
@@ -95,7 +98,7 @@ class Reading:
 
     columns: Mapping[str, str] = field(default_factory=dict)
     table: Mapping[str, Instructions] = field(default_factory=dict)
-    default: Instructions = Instructions()
+    default: Instructions = _NONE
 
     def item(self, record: Any, task: str) -> tuple[str, Item]:
         """Return the task and the item of a record of a source whose task is `task` where the record names none.
@@ -204,7 +207,7 @@ def _text(value: Any, instruction: str, side: str) -> Pair:
             raise InputError(f"{side} is {_shown(value)}; it must be a text or [instruction, text]")
         instruction, value = value
     if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        value = str(value)  # the original takes numbers as texts, too
+        value = str(value)  # the original reads ints and floats as texts, too
     if not isinstance(value, str):
         raise InputError(f"the text of {side} is {_shown(value)}; it must be a string")
     if not value.strip():
@@ -222,7 +225,7 @@ def _task(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"task {value}"
     if not isinstance(value, str):
-        raise InputError(f"the task is {_shown(value)}; it must be a string or a whole number")
+        raise InputError(f"the task is {_shown(value)}; it must be a string or an integer")
     return value
 
 
@@ -238,7 +241,7 @@ def _number(value: Any) -> float:
 
 def _label(value: Any) -> str:
     if not isinstance(value, (str, int)) or not str(value).strip():
-        raise InputError(f"label is {_shown(value)}; it must be a string or a whole number")
+        raise InputError(f"label is {_shown(value)}; it must be a string or an integer")
     return str(value)
 
 

@@ -42,7 +42,7 @@ class History(TrainerCallback):
 
 
 def write_history(folder: Path, lines: Sequence[Line]) -> None:
-    """Write the lines of a run's history anew."""
+    """Write all lines of a run's history."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / HISTORY).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 

@@ -43,7 +43,7 @@ class Contrast:
         Mask the negatives that are nearer to the query (or, in reverse, to the positive) than its own partner is, by
         more than this cosine: they are likely matches that nobody marked.
     dimensions : tuple of int
-        Matryoshka (arXiv 2205.13147): the loss of the vectors' first so many dimensions is added to that of all.
+        Matryoshka (arXiv 2205.13147): the loss of the vectors truncated to each of these is added.
 
     Examples
     --------

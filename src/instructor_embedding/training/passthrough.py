@@ -74,13 +74,13 @@ REASONS = {
 
 def refuse_useless(args: TrainingArguments) -> None:
     """Raise `InputError` for the first setting that was changed and would have no effect, or a wrong one."""
-    for one in fields(TrainingArguments):
-        if one.name not in REASONS:
+    for setting in fields(TrainingArguments):
+        if setting.name not in REASONS:
             continue
-        default = one.default_factory() if callable(one.default_factory) else one.default
-        value = getattr(args, one.name)
+        default = setting.default_factory() if callable(setting.default_factory) else setting.default
+        value = getattr(args, setting.name)
         if value != default and value not in (None, [], ""):
-            raise InputError(f"--{one.name} has no use in this training: {REASONS[one.name]}")
+            raise InputError(f"--{setting.name} has no use in this training: {REASONS[setting.name]}")
 
 
 def checked_optimizer(args: TrainingArguments) -> None:

@@ -44,10 +44,10 @@ def identity_of(settings: Settings, data: TrainingData) -> dict[str, Any]:
         "batch_size": args.per_device_train_batch_size * args.world_size,
     }
     for group in settings:
-        for one in fields(group):
-            value = getattr(group, one.name)
-            if one.name not in FREE and not is_secret(one.name, value):
-                identity[one.name] = getattr(value, "value", value)
+        for setting in fields(group):
+            value = getattr(group, setting.name)
+            if setting.name not in FREE and not is_secret(setting.name, value):
+                identity[setting.name] = getattr(value, "value", value)
     plain: dict[str, Any] = json.loads(json.dumps(identity, default=str))
     return plain
 
@@ -72,7 +72,7 @@ def refuse_other_run(checkpoint: Path, identity: dict[str, Any]) -> None:
         name = different[0]
         what = f"{name}={stored[name]}, and this run has {name}={identity[name]}"
     raise InputError(
-        f"{checkpoint} was trained with {what}; give the same to resume, --overwrite_output_dir to start anew, or "
+        f"{checkpoint} was trained with {what}; give the same to resume, --overwrite_output_dir to start again, or "
         f"--model_name_or_path {checkpoint} and another output_dir to train its weights further"
     )
 
@@ -126,7 +126,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def is_complete(checkpoint: Path) -> bool:
-    """Tell whether a checkpoint was written to its end, with all that resuming needs."""
+    """Return True if a checkpoint was written to its end, with all that resuming needs."""
     try:
         if not (checkpoint / "optimizer.pt").is_file():  # --save_only_model
             return False
@@ -136,5 +136,5 @@ def is_complete(checkpoint: Path) -> bool:
 
 
 def steps_of(checkpoint: Path) -> int:
-    """Return how many steps a complete checkpoint has behind it."""
+    """Return the step of a complete checkpoint."""
     return int(json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["global_step"])

@@ -57,7 +57,7 @@ def train(arguments: Sequence[str]) -> Path:
     InputError
         A flag or a file is not allowed; nothing was written.
     DivergenceError
-        The loss, a weight or a vector is not finite; the checkpoints before are left as they are.
+        The loss, a weight or a vector is not finite; the checkpoints before are not changed.
     Interrupted
         SIGINT or SIGTERM came; a checkpoint was saved.
     """
@@ -151,7 +151,7 @@ def _already_done(trainer: InstructorTrainer, data: TrainingData, start: Path, o
     if trainer.settings.trainer.should_save:
         _say(
             f"all {steps_of(start)} steps are done already; the model is in {output}; raise --max_steps or "
-            "--num_train_epochs to train further, or start anew with --overwrite_output_dir"
+            "--num_train_epochs to train further, or start again with --overwrite_output_dir"
         )
 
 
@@ -175,7 +175,7 @@ def _announce(trainer: InstructorTrainer, data: TrainingData, start: Path | None
     if not args.should_save:
         return
     if start is not None:
-        _say(f"resuming from {start}; --overwrite_output_dir starts anew")
+        _say(f"resuming from {start}; --overwrite_output_dir starts again from step 0")
     epoch = trainer.batches.used()
     processes = f"{args.world_size} processes" if args.world_size > 1 else "1 process"
     _say(
@@ -192,14 +192,14 @@ def _unused(trainer: InstructorTrainer, data: TrainingData) -> dict[str, str]:
     args, chosen = trainer.settings.trainer, trainer.settings.data
     total = args.per_device_train_batch_size * args.world_size
     reasons = {}
-    for task, one in trainer.batches.used().items():
+    for task, counts in trainer.batches.used().items():
         name = data.names[task].name or "texts"
-        if one.used or name in data.left_out:
+        if counts.used or name in data.left_out:
             continue
         if chosen.batches == "original":
-            reasons[name] = f"no {total} of its {one.records} records are a window of their own; see --batches shuffled"
-        elif one.records < args.world_size:
-            reasons[name] = f"{one.records} records cannot be shared out to {args.world_size} processes"
+            reasons[name] = f"no {total} of its {counts.records} records form a window; see --batches shuffled"
+        elif counts.records < args.world_size:
+            reasons[name] = f"{counts.records} records cannot be shared out to {args.world_size} processes"
         elif chosen.max_examples:
             reasons[name] = f"max_examples={chosen.max_examples} leaves it no record"
         else:
@@ -211,11 +211,11 @@ def _model(settings: Settings, data: TrainingData, output: Path, start: Path | N
     """Return the model to train: that of the checkpoint, of the name, or an untrained one."""
     chosen = settings.model
     if start is not None and not chosen.lora_rank:
-        parts = read(start)
+        source = read(start)
     elif chosen.init:
-        parts = _scratch(settings, data, output)
+        source = _scratch(settings, data, output)
     else:
-        parts = read(
+        source = read(
             hub.resolve(
                 str(chosen.model_name_or_path),
                 cache_folder=settings.data.cache_dir,
@@ -223,9 +223,10 @@ def _model(settings: Settings, data: TrainingData, output: Path, start: Path | N
                 token=_token(settings),
             )
         )
-    parts.tokens.max_length = chosen.max_source_length
-    plain = without_quantization(parts.encoder), without_quantization(parts.head)
-    model = Embedder(embedder.Embedder(*plain, parts.tokens))
+    source.tokens.max_length = chosen.max_source_length
+    model = Embedder(
+        embedder.Embedder(without_quantization(source.encoder), without_quantization(source.head), source.tokens)
+    )
     _check_dimensions(settings, model.dimension)
     if chosen.dropout is not None:
         model.set_dropout(chosen.dropout)
@@ -249,7 +250,7 @@ def _check_metric(settings: Settings, dev: Sequence[DevSet]) -> None:
     metric = settings.trainer.metric_for_best_model
     if not dev or metric is None or metric.removeprefix("eval_") == "mean":
         return
-    names = [one.name for one in dev]
+    names = [dev_set.name for dev_set in dev]
     if not any(metric.removeprefix("eval_").startswith(f"{name}_") for name in names):
         raise InputError(f"metric_for_best_model={metric!r} is unknown; known: mean, or a score of {', '.join(names)}")
 
@@ -294,15 +295,17 @@ def _facts(trainer: InstructorTrainer, data: TrainingData) -> Facts:
     settings = trainer.settings
     model, chosen = settings.model, settings.data
     base = f"random weights of the shape {model.init}" if model.init else str(model.model_name_or_path)
-    found: dict[str, str] = {}
+    origins: dict[str, str] = {}
     texts = int((data.tasks == next((n for n, task in enumerate(data.names) if task.kind == "texts"), -1)).sum())
     if len(data) > texts:
         names = [Path(name).name for name in chosen.train_file] or ["medi-data"]
-        found["records"] = f"{', '.join(names)}, {len(data) - texts} records"
+        origins["records"] = f"{', '.join(names)}, {len(data) - texts} records"
+    if chosen.hold_back:
+        origins["held back"] = f"{sum(map(len, data.held_back().values()))} of these records, scored and not trained on"
     if chosen.text_file:
-        found["texts"] = f"{Path(chosen.text_file).name}, {texts} texts"
+        origins["texts"] = f"{Path(chosen.text_file).name}, {texts} texts"
     if settings.distillation.teacher:
-        found["teacher"] = settings.distillation.teacher
+        origins["teacher"] = settings.distillation.teacher
     done = trainer.state.global_step
     accumulated = settings.trainer.gradient_accumulation_steps
     per_epoch = len(trainer.batches)
@@ -310,7 +313,7 @@ def _facts(trainer: InstructorTrainer, data: TrainingData) -> Facts:
     used = trainer.batches.used(epochs * per_epoch + min(rest * accumulated, per_epoch))
     rows = task_rows(used, [task.name for task in data.names])
     left_out = {**data.left_out, **_unused(trainer, data)}
-    return Facts(base, found, rows, left_out, settings.changed(), trainer.embedder.count())
+    return Facts(base, origins, rows, left_out, settings.changed(), trainer.embedder.count())
 
 
 def _token(settings: Settings) -> str | bool | None:

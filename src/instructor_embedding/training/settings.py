@@ -89,8 +89,8 @@ class DataSettings:
     text_file: str | None = _flag(None, "Texts for distillation alone, one per line or as records.")
     text_instruction: str = _flag("", "Instruction of the texts that have none.")
     max_examples: int | None = _flag(None, "Train on at most this many records, the same share of each task.")
-    hold_back: int = _flag(0, "Do not train on so many records; score them before, during and after training.")
-    negatives: int = _flag(1, "Hard negatives per query and step, drawn anew in each epoch where a record has more.")
+    hold_back: int = _flag(0, "Records that are not trained on, but scored before, during and after training.")
+    negatives: int = _flag(1, "Hard negatives per query and step, drawn in each epoch where a record has more.")
     batches: str = _flag("shuffled", f"How records become batches: {' or '.join(ORDERS)}.")
     mixing: str = _flag("size", f"Share of each task: {', '.join(MIXINGS)}.")
     mixing_temperature: float = _flag(2.0, "With --mixing temperature: shares are sizes to the power of 1 / T.")
@@ -166,7 +166,7 @@ class EvaluationSettings:
 
     dev_files: list[str] = _flag([], "Small sets to evaluate on: every form of --train_file, scores and labels too.")
     dev_instruction: str = _flag("Represent the sentence: ", "Instruction of sentence pairs that have none.")
-    dev_dims: list[int] = _flag([], "Score the dev sets at these numbers of dimensions, too.")
+    dev_dims: list[int] = _flag([], "Score the first dimensions of the vectors, too, as 64 128.")
     max_eval_samples: int = _flag(1000, "Use at most this many records of each of dev_files.")
 
     def __post_init__(self) -> None:
@@ -186,7 +186,7 @@ class TrainerSettings(TrainingArguments):
     # the order of the types is what transformers' parser can read
     report_to: None | str | list[str] = _flag("installed", "Loggers; by default tensorboard where it is installed.")  # noqa: RUF036
     # flags that transformers 5 dropped
-    overwrite_output_dir: bool = _flag(False, "Start anew where output_dir holds checkpoints; by default it resumes.")
+    overwrite_output_dir: bool = _flag(False, "Start again where output_dir holds checkpoints; by default it resumes.")
     warmup_ratio: float | None = _flag(None, "Share of all steps in which the learning rate rises.")
     # ours
     chunk_tokens: int = _flag(8192, "Tokens that have gradients at a time; larger batches go through GradCache.")
@@ -308,11 +308,11 @@ class Settings(NamedTuple):
         """Return the settings that differ from their defaults, for the card; none that may hold a secret."""
         values: dict[str, Any] = {}
         for group in self:
-            for one in fields(group):
-                value = getattr(group, one.name)
-                default = one.default_factory() if callable(one.default_factory) else one.default
-                if one.name in _ALWAYS_SHOWN or (value != default and value not in ("", [], False, None)):
-                    values[one.name] = getattr(value, "value", value)  # transformers has enums
+            for setting in fields(group):
+                value = getattr(group, setting.name)
+                default = setting.default_factory() if callable(setting.default_factory) else setting.default
+                if setting.name in _ALWAYS_SHOWN or (value != default and value not in ("", [], False, None)):
+                    values[setting.name] = getattr(value, "value", value)  # transformers has enums
         return {name: value for name, value in sorted(values.items()) if _is_shown(name, value)}
 
 
@@ -351,7 +351,7 @@ _SECRET_VALUE = re.compile(r"\bhf_\w{8,}|\bsk-\w{8,}|://[^/\s]*:[^/\s]*@")
 
 
 def is_secret(name: str, value: Any) -> bool:
-    """Tell whether a setting may hold a secret, by its name or by what its value looks like."""
+    """Return True if a setting may hold a secret, by its name or by what its value looks like."""
     return bool(_SECRET_NAME.search(name)) or bool(_SECRET_VALUE.search(str(value)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
@@ -48,8 +49,8 @@ def sources(names: Sequence[str], cache_dir: str | None = None, token: str | boo
         The hub has no such dataset, or cannot be reached.
     """
     if not names:
-        places = [Path(cache_dir) / name for name in MEDI_NAMES] if cache_dir else []
-        return _named([path for path in places if path.is_file()][:1])
+        candidates = [Path(cache_dir) / name for name in MEDI_NAMES] if cache_dir else []
+        return _named([path for path in candidates if path.is_file()][:1])
     paths: list[Path] = []
     for name in names:
         paths += _expanded(name, cache_dir, token)
@@ -103,7 +104,7 @@ def _is_data(path: PurePath) -> bool:
 
 
 def _is_saved(folder: Path) -> bool:
-    """Tell whether a folder is what ``save_to_disk`` of the library datasets writes."""
+    """Return True for what ``save_to_disk`` of the library datasets writes."""
     return (folder / "dataset_dict.json").is_file() or (
         (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
     )
@@ -116,14 +117,13 @@ def _named(paths: Sequence[Path]) -> list[Source]:
 
 
 def unique_names(paths: Sequence[str]) -> list[str]:
-    """Return the name of each path without its endings, with as many folders before it as tell it from the others."""
+    """Return the name of each path without its endings, after as many of its folders as the others differ in."""
     folders = [Path(path).absolute().parts for path in paths]
     depths = [1] * len(paths)
     while True:
-        names = ["/".join((*parts[-depth:-1], _stem(parts[-1]))) for parts, depth in zip(folders, depths, strict=True)]
-        same = [
-            index for index, name in enumerate(names) if names.count(name) > 1 and depths[index] < len(folders[index])
-        ]
+        names = ["/".join((*path[-depth:-1], _stem(path[-1]))) for path, depth in zip(folders, depths, strict=True)]
+        counts = Counter(names)
+        same = [index for index, name in enumerate(names) if counts[name] > 1 and depths[index] < len(folders[index])]
         if not same:
             return names
         for index in same:
@@ -170,7 +170,9 @@ def _from_hub(name: str, cache_dir: str | None, token: str | bool | None) -> lis
     repo, _, revision = name.partition("@")
     options: dict[str, Any] = {"repo_type": "dataset", "revision": revision or None, "token": token}
     try:
-        files = huggingface_hub.HfApi().list_repo_files(repo, **options)
+        # one request without retries: where there is no network, that is known at once
+        info = huggingface_hub.HfApi(token=token).dataset_info(repo, revision=options["revision"])
+        files = [file.rfilename for file in info.siblings or []]
         data = [file for file in files if _is_data(PurePath(file)) and not _is_settings(file)]
         train = [file for file in data if re.search(r"(^|[/._-])train([/._-]|$)", file)]
         if not data:
@@ -194,7 +196,7 @@ def _from_hub(name: str, cache_dir: str | None, token: str | bool | None) -> lis
 
 
 def _is_settings(file: str) -> bool:
-    """Tell a repository's own json from its data."""
+    """Return True for a json file that describes a repository and is not data."""
     return PurePath(file).name in (
         "dataset_infos.json",
         "dataset_info.json",

@@ -46,8 +46,8 @@ class Teacher:
         InputError
             A text has no vector.
         """
-        rows = self.store.get(_seen(pairs, self.instructions))
-        rows = unit(rows if self._axes is None else rows @ self._axes)
+        stored = self.store.get(_seen(pairs, self.instructions))
+        rows: Float32 = unit(stored if self._axes is None else stored @ self._axes)
         return rows
 
     def reduce(self, dimension: int) -> None:
@@ -90,7 +90,7 @@ def fill(
 
 
 def opened(folder: Path) -> Teacher:
-    """Return the teacher whose vectors a folder holds."""
+    """Return the teacher of a folder of vectors."""
     return Teacher(_store(folder, str(VectorStore.about(folder)["fingerprint"])))
 
 

@@ -115,7 +115,7 @@ class InstructorTrainer(Trainer):
             }
         return _EpochLoader(
             self.data,
-            batch_sampler=self.batches,  # type: ignore[arg-type]
+            batch_sampler=self.batches,
             collate_fn=self.data_collator,
             num_workers=args.dataloader_num_workers,
             generator=torch.Generator(),  # the loader has a random state of its own, apart from the dropout's
@@ -163,10 +163,10 @@ class InstructorTrainer(Trainer):
     def _contrast(self, sides: list[Tensor], batch: Batch) -> tuple[Tensor, int]:
         """Return the loss of matches or of scored pairs, and what its gradient is multiplied with."""
         device = sides[0].device
-        others = [one.to(device) for one in (batch.keys or (batch.scores,)) if one is not None]
+        others = [other.to(device) for other in (batch.keys or (batch.scores,)) if other is not None]
         scale = 1
         if self.settings.loss.cross_device_negatives and self.args.world_size > 1:
-            sides, others = [_gathered(side) for side in sides], [_gathered(one) for one in others]
+            sides, others = [_gathered(side) for side in sides], [_gathered(other) for other in others]
             # each process has the gradient of its own vectors alone, and the mean over processes is taken later
             scale = self.args.world_size
         if batch.scores is not None:
@@ -221,7 +221,7 @@ class InstructorTrainer(Trainer):
         stored = f"{last} is the last good checkpoint" if last else "no checkpoint was saved before"
         return DivergenceError(
             f"training diverged: {what}; {stored}; lower --learning_rate ({self.settings.trainer.learning_rate:g}) or "
-            "raise --warmup_ratio, and start anew with --overwrite_output_dir"
+            "raise --warmup_ratio, and start again with --overwrite_output_dir"
         )
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from instructor_embedding.engine.backends.attention import attend, runs_of
 from instructor_embedding.engine.backends.kernels import FloatKernel, Int8Kernel, Kernel, Value
+from instructor_embedding.engine.forked import use_own_threads
 from instructor_embedding.model import mapped
 from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.packed import Float32, Packed
@@ -55,6 +56,7 @@ class OneDNNBackend:
         else:
             dtype = encoder.dtype if precision == "exact" else torch.bfloat16
             self.kernel = FloatKernel(dtype)
+        use_own_threads()
         with torch.inference_mode():
             self.layers = [self._pack(cast(Block, block)) for block in encoder.blocks]
         mapped.release(
@@ -64,6 +66,7 @@ class OneDNNBackend:
 
     def run(self, batch: Packed) -> Float32:
         """Return float32 of shape (n, dimension)."""
+        use_own_threads()
         with torch.inference_mode():
             states = self._states(batch)[: int(batch.lengths.sum() - batch.skip.sum())]
             lengths = torch.from_numpy((batch.lengths - batch.skip).astype(np.int64))

@@ -11,7 +11,7 @@ import pickletools
 from dataclasses import dataclass
 from typing import Any
 
-_MOST_STEPS = 1_000_000  # a T5 of 24 layers has about 40,000
+_MOST_STEPS = 300_000  # a T5 of 24 layers has about 40,000
 _MOST_ITEMS = 1_000_000
 _DTYPES = {
     "FloatStorage": "float32",

@@ -1,0 +1,1 @@
+"""Collections of texts as groups and as pictures."""
