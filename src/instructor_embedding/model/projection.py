@@ -37,7 +37,8 @@ def _matrix(layer: DenseWeights) -> Float32:
 
 def _sigmoid(x: Float32) -> Float32:
     with np.errstate(over="ignore"):
-        return (1 / (1 + np.exp(-x))).astype(np.float32)
+        sigmoid: Float32 = np.float32(1) / (np.float32(1) + np.exp(-x))
+    return sigmoid
 
 
 def _gelu(x: Float32) -> Float32:
