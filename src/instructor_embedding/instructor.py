@@ -363,7 +363,7 @@ class INSTRUCTOR(Embedder):
 
     @property
     def backend(self) -> Backend:
-        """What runs batches for this model, with its weights as they are now."""
+        """What runs batches for this model, with its present weights."""
         return self.runtime.backend(self)
 
     @property
@@ -372,7 +372,7 @@ class INSTRUCTOR(Embedder):
         return self.runtime.precision(self)
 
     def refresh(self) -> None:
-        """Pack the weights anew at the next call.
+        """Pack the weights again at the next call.
 
         Use it after writing to weights in a way that torch does not count: through ``.data``, a numpy view of them,
         or a file that is mapped. Changes by optimizers, ``load_state_dict``, operations under ``torch.no_grad()``,

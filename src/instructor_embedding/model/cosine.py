@@ -18,7 +18,7 @@ def cosines(a: Any, b: Any) -> Tensor:
     Raises
     ------
     InputError
-        They are not tables of numbers, or differ in width.
+        They are not tables of values, or differ in width.
     """
     left, right = _rows(a, "the first vectors"), _rows(b, "the second vectors")
     if left.shape[1] != right.shape[1]:

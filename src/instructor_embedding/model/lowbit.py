@@ -26,9 +26,9 @@ def check(shape: tuple[int, ...], codes: Any, scale: Any, columns: Any, is_table
         ("int8", (rows, width), "float32", (rows,)),
         ("uint8", (rows, width // 2), "float16", (rows, width // GROUP)),
     )
-    given = (_dtype(codes), tuple(codes.shape), _dtype(scale), tuple(scale.shape))
-    if given not in known or (given == known[1] and width % GROUP):
-        raise ValueError("{} {} with scales {} {}".format(*given))
+    stored = (_dtype(codes), tuple(codes.shape), _dtype(scale), tuple(scale.shape))
+    if stored not in known or (stored == known[1] and width % GROUP):
+        raise ValueError("{} {} with scales {} {}".format(*stored))
     if is_table and (columns is None or tuple(columns.shape) != (2, width) or _dtype(columns) != "float32"):
         raise ValueError("codes without the means and deviations of columns")
 
