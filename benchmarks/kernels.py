@@ -1,8 +1,10 @@
 """Rates of the compiled engine's kernels beside the core's peak and torch's operators: ``python kernels.py``.
 
-One thread, its CPU time, base shape with random weights. Every round runs each variant once, between two measurements of
-the peak of AVX2's fused multiply-adds; rounds in which the core was slowed by its neighbors are left out. Torch's
-operators are limited to AVX2 by ``ONEDNN_MAX_CPU_ISA=AVX2``, which has to be set before python starts.
+One thread, its CPU time, base shape with random weights.
+Every round runs each variant once, between two measurements of the peak of AVX2's fused multiply-adds; rounds in which
+other work slowed the core are left out.
+Torch's operators are limited to AVX2 by ``ONEDNN_MAX_CPU_ISA=AVX2``, which has to be set before python starts.
+``--gemm`` measures the matmuls alone, in C.
 """
 
 from __future__ import annotations
@@ -19,36 +21,41 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from instructor_embedding.engine.native_cpu import NativeCPU
-from instructor_embedding.engine.torch_cpu import TorchCPU
 
 from instructor_embedding.engine import native_library
+from instructor_embedding.engine.backends.native import NativeBackend
+from instructor_embedding.engine.backends.onednn import OneDNNBackend
+from instructor_embedding.engine.native import build
+from instructor_embedding.engine.torch_weights import weights_of
+from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.packed import Packed
 from instructor_embedding.model.pooling import Head
 from instructor_embedding.model.t5 import T5Config, T5Encoder
+
+FOLDER = Path(__file__).parent
 
 
 def peak_meter():
     """Return a function that measures the FMA rate of this core at this moment, GFLOP/s."""
     target = Path(tempfile.mkdtemp()) / "peak.so"
-    source = Path(__file__).with_name("fma_peak.c")
-    subprocess.run(["cc", "-O2", "-mavx2", "-mfma", "-shared", "-fPIC", "-o", target, source], check=True)
+    subprocess.run(
+        ["cc", "-O2", "-mavx2", "-mfma", "-shared", "-fPIC", "-o", target, FOLDER / "fma_peak.c"], check=True
+    )
     rate = ctypes.CDLL(str(target)).fma_rate
     rate.restype = ctypes.c_double
     return lambda: rate(50_000)
 
 
-def encoder_of(layers):
-    config = T5Config(1000, 768, 64, 3072, layers, 12, "relu", False)
+def embedder_of(layers):
     torch.manual_seed(0)
-    encoder = T5Encoder(config)
+    encoder = T5Encoder(T5Config(1000, 768, 64, 3072, layers, 12, "relu", False))
     for name, weight in encoder.named_parameters():
         torch.nn.init.normal_(weight, 1.0 if name.endswith("norm.weight") else 0.0, 0.03)
-    return encoder.eval()
+    return Embedder(encoder.eval(), Head([], normalize=True), None)
 
 
 def operations(batch, config):
-    """Operations of the matmuls, of attention's included."""
+    """Operations of all matmuls, attention's included."""
     tokens, distinct, pooled = len(batch.ids), len(np.unique(batch.ids)), int((batch.lengths - batch.skip).sum())
     width, inner, all_heads = config.d_model, config.d_ff, config.num_heads * config.d_kv
     rest = width * all_heads + 2 * width * inner
@@ -57,58 +64,77 @@ def operations(batch, config):
     return 2 * (linear + pooled * rest + attention)
 
 
+def variants_of(embedder, names):
+    """Return the backends to compare, by kernels and precision."""
+    weights = weights_of(embedder)
+    backends = {
+        (name, precision): NativeBackend(weights, precision, 1, name)
+        for name, kinds in native_library.kernels().items()
+        for precision, kind in (("exact", "float32"), ("fast", "bfloat16"), ("int8", "int8"))
+        if kind in kinds and (not names or name in names)
+    }
+    return backends | {("operators", "exact"): OneDNNBackend(embedder, "exact")}
+
+
+def measure(backends, batch, total, rounds, peak):
+    """Return each variant's rates as shares of the peak, rounds on a slowed core left out, and the peak."""
+    shares = {variant: [] for variant in backends}
+    best = max(peak() for _ in range(50))
+    for number in range(rounds + 1):
+        for variant, backend in backends.items():
+            before, start = peak(), time.thread_time()
+            backend.run(batch)
+            rate = total / (time.thread_time() - start)
+            if number and min(before, peak()) > 0.9 * best:
+                shares[variant].append(rate / before)
+    return shares, best
+
+
+def gemm(names):
+    """Measure the matmuls alone, by the program gemm.c."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags = dict.fromkeys(build.SOURCES, ()) | build.KERNELS["x86_64"]
+        objects = []
+        for name, own in [*flags.items(), ("gemm.c", ("-mavx2", "-mfma"))]:
+            source = FOLDER / name if name == "gemm.c" else build.FOLDER / name
+            objects.append(f"{folder}/{name}.o")
+            step = ["cc", *build.COMMON, *own, "-I", build.FOLDER, "-c", source, "-o", objects[-1]]
+            subprocess.run(step, check=True)
+        subprocess.run(["cc", "-o", f"{folder}/gemm", *objects, "-lpthread", "-lm"], check=True)
+        for name in names or native_library.kernels():
+            subprocess.run([f"{folder}/gemm", name], check=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--texts", default="16x24,4x128,1x512,1x16")
+    parser.add_argument("--texts", default="16x24,4x128,1x512,1x16", help="texts by tokens")
     parser.add_argument("--kernels", default="", help="names, separated by commas; default: all of this CPU")
+    parser.add_argument("--gemm", action="store_true", help="the matmuls alone")
     options = parser.parse_args()
+    names = options.kernels.split(",") if options.kernels else []
+    if options.gemm:
+        return gemm(names)
     torch.set_num_threads(1)
-    encoder, head, peak = encoder_of(options.layers), Head([], normalize=True), peak_meter()
-    variants = (
-        {
-            (name, precision): NativeCPU(encoder, head, 768, precision, name)
-            for name in options.kernels.split(",")
-            if options.kernels or True
-            for precision in ("exact", "int8")
-        }
-        if options.kernels
-        else {
-            (name, precision): NativeCPU(encoder, head, 768, precision, name)
-            for name, kinds in native_library.kernels().items()
-            for precision, kind in (("exact", "float32"), ("int8", "int8"))
-            if kind in kinds
-        }
-    )
-    variants["operators", "exact"] = TorchCPU(encoder, head, 768, "exact")
+    embedder, peak = embedder_of(options.layers), peak_meter()
+    backends = variants_of(embedder, names)
     for work in options.texts.split(","):
         count, length = map(int, work.split("x"))
         random = np.random.RandomState(0)
         batch = Packed.of([random.randint(2, 1000, length).tolist() for _ in range(count)], [length // 4] * count)
-        total = operations(batch, encoder.config) / 1e9
-        rates = {variant: [] for variant in variants}
-        best = max(peak() for _ in range(50))
-        for number in range(options.rounds + 1):
-            for variant, backend in variants.items():
-                before, start = peak(), time.thread_time()
-                backend.run(batch)
-                rate = total / (time.thread_time() - start)
-                if number and min(before, peak()) > 0.9 * best:
-                    rates[variant].append(rate / before)
-        for (name, precision), values in rates.items():
+        total = operations(batch, embedder.encoder.config) / 1e9
+        shares, best = measure(backends, batch, total, options.rounds, peak)
+        for (name, precision), values in shares.items():
             values = sorted(values) or [0.0]
             line = {
-                "texts": work,
-                "kernels": name,
-                "precision": precision,
-                "rounds": len(values),
+                "texts": work, "kernels": name, "precision": precision, "rounds": len(values),
                 "share of FMA peak": round(statistics.median(values), 3),
-                "best tenth": round(values[-1 - len(values) // 10], 3),
-                "peak": round(best, 1),
+                "best tenth": round(values[-1 - len(values) // 10], 3), "peak": round(best, 1),
                 "isa": os.environ.get("ONEDNN_MAX_CPU_ISA", ""),
-            }
+            }  # fmt: skip
             print(json.dumps(line), flush=True)
+    return None
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Load comes from `wrk`: 64 connections, 1 to 8 texts per request, 8 instructions. Server and load are pinned to a core
 each. Half load: pauses that halve the rate of full load. `--peer-python` names an interpreter that has fastapi.
-The numbers are written to results/serving.json.
+The figures are written to results/serving.json.
 """
 
 import argparse
@@ -166,7 +166,7 @@ def main():
             command = [sys.executable, "-c", code, "serve", "--port", port, "--log", "off"]
             rows.append(loaded("instructor-embed serve", command, port, options.seconds))
         elif name == "fastapi":
-            command = [options.peer_python, HERE / "serving_peers.py", "fastapi", port]
+            command = [options.peer_python, "-P", HERE / "serving_peers.py", "fastapi", port]
             rows.append(loaded("FastAPI + sentence-transformers", command, port, options.seconds))
         else:
             rows += [null(options.seconds, server) for server in ("granian", "uvicorn")]

@@ -60,11 +60,10 @@ def fastapi(port):
     import uvicorn
     from fastapi import FastAPI
     from pydantic import BaseModel
-    from sentence_transformers import SentenceTransformer
 
-    from instructor_embedding.model import hub
+    from instructor_embedding import INSTRUCTOR
 
-    model = SentenceTransformer(str(hub.resolve("instructor-mini")), device="cpu")
+    model = INSTRUCTOR(device="cpu").as_sentence_transformer()
     app = FastAPI()
 
     class Request(BaseModel):

@@ -15,6 +15,13 @@ GATHERED = {
     "CITATION.cff": "CITATION.cff",
 }
 EXAMPLES = "examples.md"
+NAVIGATION = {
+    "Start": ("index", "tour", "instructions", "migrating", "cli", "examples", "faq", "namesake"),
+    "Train and measure": ("medi", "training", "evaluation", "recipe"),
+    "Deploy": ("serving", "search", "bulk", "integrations", "speed", "quantization"),
+    "Inside": ("architecture", "engine", "api", "decisions/README", "contributing", "changelog"),
+}
+TITLES = {"index": "Overview", "cli": "Command line", "recipe": "Recipe of instructor-mini"}
 
 
 def moved(target: str, source: Path) -> str:
@@ -47,8 +54,27 @@ def examples() -> str:
     return text
 
 
+def navigation() -> str:
+    """Return the table of contents; pages that `NAVIGATION` does not name come last."""
+    pages = {path.relative_to(PAGES).with_suffix("").as_posix() for path in PAGES.rglob("*.md")}
+    named = {name for names in NAVIGATION.values() for name in names}
+    groups = NAVIGATION | {"More": sorted(name for name in pages - named if not name.startswith("decisions/"))}
+    lines = []
+    for group, names in groups.items():
+        entries = [f'{{ "{title(name)}" = "{name}.md" }}' for name in names if name in pages]
+        if entries:
+            lines.append(f'    {{ "{group}" = [{", ".join(entries)}] }},')
+    return "nav = [\n" + "\n".join(lines) + "\n]"
+
+
+def title(name: str) -> str:
+    """Return a page's heading."""
+    heading = re.match(r"# (.+)", (PAGES / f"{name}.md").read_text(encoding="utf-8"))
+    return TITLES.get(name) or (heading[1].replace('"', "'") if heading else name)
+
+
 def main() -> None:
-    """Write build/pages."""
+    """Write build/pages and build/zensical.toml."""
     shutil.rmtree(PAGES, ignore_errors=True)
     for path in sorted((ROOT / "docs").rglob("*")):
         target = PAGES / path.relative_to(ROOT / "docs")
@@ -61,7 +87,11 @@ def main() -> None:
         content = page(ROOT / name) if name.endswith(".md") else (ROOT / name).read_text(encoding="utf-8")
         (PAGES / target).write_text(content, encoding="utf-8")
     (PAGES / EXAMPLES).write_text(examples(), encoding="utf-8")
-    shutil.copy(ROOT / "recipes" / "mini" / "curve.png", PAGES / "curve.png")
+    for picture in (ROOT / "recipes" / "mini").glob("*.png"):
+        shutil.copy(picture, PAGES)
+    settings = (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    settings = re.sub(r"^# nav: .*$", lambda _: navigation(), settings, flags=re.M)
+    (ROOT / "build" / "zensical.toml").write_text(settings, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ REFUSED = {
 }
 
 OPTIONS = {
-    "batch_size zero": ({"batch_size": 0}, InputError, "batch_size must be a whole number of at least 1, got 0"),
+    "batch_size zero": ({"batch_size": 0}, InputError, "batch_size must be an integer of at least 1, got 0"),
     "batch_size negative": ({"batch_size": -3}, InputError, "batch_size"),
     "batch_size a float": ({"batch_size": 2.5}, InputError, "got 2.5"),
     "batch_size a string": ({"batch_size": "32"}, InputError, "got '32'"),

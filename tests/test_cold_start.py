@@ -4,6 +4,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 HEAVY = ("torch", "transformers", "tokenizers", "huggingface_hub", "pyarrow", "sentence_transformers", "mteb")
 
 
@@ -53,3 +55,17 @@ def test_a_wrong_option_is_told_at_once():
     assert "--nonsense" in done.stderr
     assert "Traceback" not in done.stderr
     assert time.perf_counter() - start < 5
+
+
+def test_commands_that_encode_do_not_load_torch():
+    from instructor_embedding.engine.native_library import kernels
+
+    if not kernels():
+        pytest.skip("the compiled engine is not available")
+    for arguments in (["similarity", "a", "b", "--device", "cpu"], ["info"]):
+        code = (
+            f"import sys; sys.argv[1:] = {arguments!r}\n"
+            "from instructor_embedding.cli.main import main\n"
+            "try: main()\nexcept SystemExit as stop: assert not stop.code"
+        )
+        assert "torch" not in loaded_after(code), arguments

@@ -103,10 +103,10 @@ def test_refusals(folders, monkeypatch):
         encoder.encode(["a"], batchsize=3)
     with pytest.raises(TruncationError):
         encoder.encode(["word " * 3000], truncate="error")
-    with pytest.raises(InputError, match="the second vectors have 3 dimensions, but 48 are expected"):
+    with pytest.raises(InputError, match="the first vectors have 48 dimensions, the second 3"):
         encoder.similarity(encoder.encode(PAIRS), np.ones((2, 3)))
     monkeypatch.setattr(native_library, "_available", lambda: ())
-    with pytest.raises(MissingExtraError, match=r'pip install "instructor-embedding\[torch\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "instructor-embed\[torch\]"'):
         Encoder(folders["relu"])
 
 

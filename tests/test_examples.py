@@ -57,6 +57,7 @@ def test_the_bundled_model_gives_the_sensible_answer():
 
 def test_every_example_is_run():
     elsewhere = {"demo", "without_torch", "ray_serve"}  # below, in tests/engine/test_export.py, in tests/serving
+    elsewhere |= {"semantic_search", "duplicate_questions", "few_labels", "topic_and_emotion", "rag", "scoring_text"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SHOWN, *elsewhere}
 
 

@@ -233,7 +233,7 @@ def test_limits_and_facts(model):
     assert model.device == torch.device("cpu")
     assert model.tokenizer.get_vocab_size() <= model.encoder.config.vocab_size
     for wrong in (0, -1, 2.5, None, "512", True):
-        with pytest.raises(InputError, match="max_seq_length must be a whole number"):
+        with pytest.raises(InputError, match="max_seq_length must be an integer"):
             model.max_seq_length = wrong
     model.max_seq_length = 1
     assert model.encode(["a b c", "d"], truncate="quiet").shape == (2, 48)

@@ -71,6 +71,12 @@ HEAVY = {
     "datasets": ("evaluation",),
     "mteb": ("evaluation",),
     "pyarrow": (),
+    "lancedb": ("integrations",),
+    "sklearn": ("integrations",),
+    "langchain_core": ("integrations",),
+    "llama_index": ("integrations",),
+    "haystack": ("haystack_integrations",),
+    "chromadb": ("integrations",),
 }
 
 

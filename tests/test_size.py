@@ -30,7 +30,7 @@ def test_functions_are_short():
 
 
 def test_functions_in_c_are_short():
-    """A function of C starts with a brace in column 1 or at the end of a line without indentation, and ends with one."""
+    """A function of C starts with a brace in column 1 or at the end of an unindented line, and ends with one."""
     long = []
     for path in C_FILES:
         start = 0

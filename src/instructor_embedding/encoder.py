@@ -54,7 +54,7 @@ class Encoder:
     ----------
     tokens : TextTokenizer
     default_instruction : str or Instruction, optional
-        The instruction of texts that come without one where a call gives none; ``""`` says that there is none on
+        The instruction of texts that have none, unless a call passes one; ``""`` says that there is none on
         purpose. Default: None.
 
     Examples
@@ -145,7 +145,10 @@ class Encoder:
             They are not vectors of one width.
         """
         left = arithmetic.checked(_rows(a), "the first vectors")
-        return arithmetic.cosines(left, arithmetic.checked(_rows(b), "the second vectors", left.shape[1]))
+        right = arithmetic.checked(_rows(b), "the second vectors")
+        if left.shape[1] != right.shape[1]:
+            raise InputError(f"the first vectors have {left.shape[1]} dimensions, the second {right.shape[1]}")
+        return arithmetic.cosines(left, right)
 
     @property
     def dimension(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -246,9 +247,9 @@ def _downloaded_config(name: str, cache_folder: str | None) -> Path:
 
 
 def _is_instructor(model: Any) -> bool:
-    from instructor_embedding.instructor import INSTRUCTOR
-
-    return isinstance(model, INSTRUCTOR)
+    """Return True for an INSTRUCTOR, without importing torch for other objects."""
+    module = sys.modules.get("instructor_embedding.instructor")
+    return module is not None and isinstance(model, module.INSTRUCTOR)
 
 
 def _prompted(model: Any, pairs: list[Pair], batch_size: int) -> Float32:

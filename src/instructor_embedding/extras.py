@@ -42,6 +42,12 @@ EXTRA_OF = {
 }
 
 
+def pip_name(library: str) -> str:
+    """Return what to install for a library: an extra of this package, quoted for a shell, or the library itself."""
+    root = library.partition(".")[0]
+    return f'"instructor-embed[{EXTRA_OF[root]}]"' if root in EXTRA_OF else root
+
+
 def need(library: str, purpose: str) -> ModuleType:
     """Import an optional `library` or say how to install it.
 
@@ -68,6 +74,5 @@ def need(library: str, purpose: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != root:
             raise
-        extra = EXTRA_OF.get(root)
-        package = f'"instructor-embed[{extra}]"' if extra else root
-        raise MissingExtraError(f"{purpose} needs the library {root}; install it with: pip install {package}") from None
+        command = f"pip install {pip_name(root)}"
+        raise MissingExtraError(f"{purpose} needs the library {root}; install it with: {command}") from None

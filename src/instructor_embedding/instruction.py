@@ -238,7 +238,7 @@ def _split(item: Any, where: str) -> tuple[Any, Any]:
 
 
 def _given(instruction: Any, where: str) -> Any:
-    """Refuse None in a pair's first place, where it is more likely a mistake than a wish."""
+    """Refuse None as the instruction of a pair, where it is more likely a mistake than intended."""
     if instruction is None:
         raise InputError(f"the instruction of {where} is None; for no instruction write ''")
     return instruction
@@ -250,16 +250,16 @@ def _text(value: Any, where: str) -> str:
         return str(value)
     if not isinstance(value, str):
         raise InputError(f"{where} is {_kind(value)}; it must be a string")
-    value = str.__str__(value)  # the characters themselves: a subclass may print otherwise
-    if not value.isascii():
+    text: str = str.__str__(value)  # the characters themselves: a subclass may print otherwise
+    if not text.isascii():
         try:
-            value.encode()
+            text.encode()
         except UnicodeEncodeError as error:
             raise InputError(
-                f"{where} holds half of a surrogate pair at character {error.start}, which is no text; "
+                f"{where} holds half of a surrogate pair at character {error.start}, which is not text; "
                 "repair it with text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')"
             ) from None
-    return value
+    return text
 
 
 def _kind(value: Any) -> str:

@@ -17,9 +17,9 @@ from instructor_embedding.engine.backends.eager import EagerBackend
 from instructor_embedding.engine.conversion import converted, normalized
 from instructor_embedding.engine.features import attention_mask, features, inputs_of
 from instructor_embedding.engine.gather import gathered
-from instructor_embedding.engine.options import Options, Single, StatesOptions, Truncate
+from instructor_embedding.engine.options import Options, Single, StatesOptions, Truncate, check_output
 from instructor_embedding.engine.runtime import Runtime
-from instructor_embedding.errors import InputError, known_keywords, nearest
+from instructor_embedding.errors import InputError, known_keywords
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Instruction, as_pairs, is_single, iter_pairs
 from instructor_embedding.model import hub
@@ -34,8 +34,6 @@ from instructor_embedding.model.pooling import pooling_mask
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 
 
 class INSTRUCTOR(Embedder):
@@ -218,9 +216,7 @@ class INSTRUCTOR(Embedder):
         VectorError
             The model's weights give a vector that is zero or not finite.
         """
-        if output_value not in OUTPUTS:
-            hint = nearest(str(output_value), [choice for choice in OUTPUTS if choice])
-            raise InputError(f"output_value={output_value!r} is unknown{hint}; known: {', '.join(map(repr, OUTPUTS))}")
+        check_output(output_value)
         budget = pipeline.budget_of(batch_size)
         pairs = as_pairs(sentences, instruction, self.default_instruction)
         self._prepare(device)
@@ -367,7 +363,7 @@ class INSTRUCTOR(Embedder):
 
     @property
     def backend(self) -> Backend:
-        """What runs batches for this model, with its weights as they are now."""
+        """What runs batches for this model, with its present weights."""
         return self.runtime.backend(self)
 
     @property
@@ -376,7 +372,7 @@ class INSTRUCTOR(Embedder):
         return self.runtime.precision(self)
 
     def refresh(self) -> None:
-        """Pack the weights anew at the next call.
+        """Pack the weights again at the next call.
 
         Use it after writing to weights in a way that torch does not count: through ``.data``, a numpy view of them,
         or a file that is mapped. Changes by optimizers, ``load_state_dict``, operations under ``torch.no_grad()``,

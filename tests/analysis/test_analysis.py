@@ -21,10 +21,10 @@ def blobs():
 def test_the_number_of_groups_is_chosen(blobs):
     vectors, labels = blobs
     for clustering in (clustered(vectors), clustered(vectors, 3)):
-        assert clustering.count == 3
+        assert clustering.groups == 3
         assert (clustering.labels == labels).all()  # the largest group is 0
         assert clustering.silhouette > 0.5
-    assert clustered(vectors, 5).count == 5
+    assert clustered(vectors, 5).groups == 5
 
 
 def test_too_few_texts():

@@ -60,7 +60,7 @@ def kernels(request, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def threads():
-    """Leave the number of threads as it was."""
+    """Restore the number of threads."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -108,27 +108,27 @@ def onednn_backend(encoder, head, precision="exact"):
 
 
 def compare(encoder, head, batch, precision, kernels=None):
-    found = native_backend(encoder, head, precision, kernels).run(batch)
+    vectors = native_backend(encoder, head, precision, kernels).run(batch)
     expected = eager_backend(encoder, head).run(batch)
     if precision == "exact":
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_allclose(vectors, expected, atol=1e-6)
     else:
-        assert np.abs(found - expected).max() > 1e-6  # it did compute otherwise
+        assert np.abs(vectors - expected).max() > 1e-6  # it did compute otherwise
         least = LEAST[precision]
         try:  # rounding may cost torch's operators more than that
             other = onednn_backend(encoder, head, precision).run(batch)
             least = min(least, 1 - 2 * (1 - (other * expected).sum(1).min()))
         except RuntimeError:  # they need the CPU's own bfloat16
             least = min(least, 0.99)
-        assert (found * expected).sum(1).min() > least
-    return found
+        assert (vectors * expected).sum(1).min() > least
+    return vectors
 
 
 @built
 @pytest.mark.parametrize("precision", KIND)
 @pytest.mark.parametrize("gated", [False, True])
 def test_what_memory_held_before_does_not_matter(kernels, precision, gated, monkeypatch):
-    """Scratch memory may hold anything, such as numbers that are none."""
+    """Scratch memory may hold anything, such as NaN."""
     need(precision, kernels)
     monkeypatch.setattr(ScratchMemory, "of", lambda _, size: nullcontext(np.full(size, 255, np.uint8)))
     encoder, head = scratch(d_model=33, d_kv=6, d_ff=45, heads=5, dimension=7, gated=gated)
@@ -183,11 +183,11 @@ def test_a_vector_depends_on_its_text_alone(kernels, precision):
         pytest.skip("emulated, this would take minutes")
     encoder, head = scratch()
     engine, batch = native_backend(encoder, head, precision, kernels), packed(*range(1, 80))
-    whole = engine.run(batch)
+    together = engine.run(batch)
     order = np.random.RandomState(0).permutation(len(batch))
-    np.testing.assert_allclose(engine.run(batch.take(order)), whole[order], atol=1e-6)
+    np.testing.assert_allclose(engine.run(batch.take(order)), together[order], atol=1e-6)
     alone = np.concatenate([engine.run(batch.take(np.array([text]))) for text in range(len(batch))])
-    np.testing.assert_allclose(alone, whole, atol=1e-6)
+    np.testing.assert_allclose(alone, together, atol=1e-6)
 
 
 @built
@@ -240,7 +240,7 @@ def test_weights_that_are_not_finite_are_refused(precision, value):
     encoder, head = scratch()
     encoder.blocks[1].feed_forward.wo.weight.data[3, 5] = value
     with pytest.raises(
-        CheckpointError, match="blocks.1.feed_forward.wo.weight has a value that is infinite or not a number"
+        CheckpointError, match=r"blocks\.1\.feed_forward\.wo\.weight has a value that is infinite or not a number"
     ):
         native_backend(encoder, head, precision)
 
@@ -259,8 +259,8 @@ def test_many_callers_at_once():
     engine, batches = native_backend(encoder, head), [packed(*range(1, 10 + number)) for number in range(40)]
     expected = [engine.run(batch) for batch in batches]
     with ThreadPoolExecutor(8) as callers:
-        for found, wanted in zip(callers.map(engine.run, batches), expected, strict=True):
-            np.testing.assert_allclose(found, wanted, atol=1e-6)
+        for vectors, reference in zip(callers.map(engine.run, batches), expected, strict=True):
+            np.testing.assert_allclose(vectors, reference, atol=1e-6)
 
 
 @built

@@ -33,9 +33,9 @@ def folder(tmp_path):
 def test_best_cosines_are_those_of_every_pair():
     random = np.random.default_rng(1)
     vectors = random.standard_normal((12, 5)).astype(np.float32)
-    found = billboard.best_cosines(vectors, [0, 1], [[2, 3, 4], [5]])
+    cosines = billboard.best_cosines(vectors, [0, 1], [[2, 3, 4], [5]])
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    np.testing.assert_allclose(found, [max(unit[0] @ unit[n] for n in (2, 3, 4)), unit[1] @ unit[5]], rtol=1e-6)
+    np.testing.assert_allclose(cosines, [max(unit[0] @ unit[n] for n in (2, 3, 4)), unit[1] @ unit[5]], rtol=1e-6)
     vectors[0] = 0
     assert billboard.best_cosines(vectors, [0], [[1]])[0] == 0
 

@@ -38,17 +38,17 @@ def test_the_better_one_wins():
     assert best.value == same.value == 100
     assert same.noise
     assert not worse.noise
-    assert worse.behind > 50
+    assert worse.gap > 50
     assert worse.low <= worse.value <= worse.high
-    assert 0 < worse.behind_low <= worse.behind <= worse.behind_high
+    assert 0 < worse.gap_low <= worse.gap <= worse.gap_high
 
 
 def test_other_forms():
     pairs = [{"sentence1": f"a{n} x", "sentence2": f"a{n % 3} x", "score": float(n < 3)} for n in range(12)]
     assert candidates.compare(Obedient(), candidates.labeled(pairs), ["first: ", "last: "])[0].instruction == "first: "
     asked = [{"query": f"q{n} x", "document": f"y q{n}"} for n in range(12)]
-    found = candidates.compare(Obedient(), candidates.labeled(asked), ["first: ", "last: "], ["last: "])
-    assert (found[0].instruction, found[0].value) == ("first: ", 100)
+    trials = candidates.compare(Obedient(), candidates.labeled(asked), ["first: ", "last: "], ["last: "])
+    assert (trials[0].instruction, trials[0].value) == ("first: ", 100)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,6 @@ def test_the_command(folders, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(sys, "argv", ["instructor-embed", "instructions", *map(str, arguments), "--json"])
     with contextlib.suppress(SystemExit):
         main()
-    found = json.loads(capfd.readouterr().out)
-    trials = found["trials"]
+    output = json.loads(capfd.readouterr().out)
+    trials = output["trials"]
     assert {trial["instruction"] for trial in trials} == {"Represent the text: ", "A: "}

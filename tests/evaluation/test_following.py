@@ -21,11 +21,11 @@ COLORS, SHAPES = ("red", "green", "blue"), ("round", "square")
 
 def rows(count=120):
     random = np.random.default_rng(0)
-    made = []
+    records = []
     for number in range(count):
         color, shape = random.choice(COLORS), random.choice(SHAPES)
-        made.append({"text": f"{color} {shape} number {number}", "color": color, "shape": shape})
-    return made
+        records.append({"text": f"{color} {shape} number {number}", "color": color, "shape": shape})
+    return records
 
 
 class Obedient:

@@ -1,4 +1,4 @@
-"""Instructions: the published ones are facts, a user's table goes before them, a default behind."""
+"""Instructions: the published ones are data, a user's table has precedence, a default comes last."""
 
 import hashlib
 import json
@@ -32,9 +32,9 @@ def test_every_published_instruction_is_exact():
     checked = 0
     for row in rows:
         model = row["model"].rpartition("-")[2]
-        found = ours.get((row["benchmark"], row["dataset"], model), set())
+        hashes = ours.get((row["benchmark"], row["dataset"], model), set())
         if row["category"] != "BitextMining" and model in ("base", "large", "xl"):
-            assert row["sha1_8"] in found, row
+            assert row["sha1_8"] in hashes, row
             checked += 1
     assert checked > 250
 

@@ -38,9 +38,9 @@ def test_each_side_gets_its_instruction(recording, tasks):
 def test_mteb_accepts_the_encoder(recording):
     import mteb
 
-    found = mteb.mock_run(benchmark.InstructedEncoder(CachedEncoder(recording, "recording")))
-    ran = [name for name, result in found.items() if result is not None]
-    assert found.all_passed
+    results = mteb.mock_run(benchmark.InstructedEncoder(CachedEncoder(recording, "recording")))
+    ran = [name for name, result in results.items() if result is not None]
+    assert results.all_passed
     assert len(ran) > 20
 
 

@@ -60,9 +60,9 @@ def test_the_benchmarks_have_no_aggregate():
     first, second = names("MTEB(eng, v1)"), names("MTEB(eng, v2)")
     assert len(first) == 55 + 12
     assert len(second) == 41
-    parts = names("CQADupstackRetrieval")
-    assert len(parts) == 12
-    assert set(parts) <= set(first)
+    members = names("CQADupstackRetrieval")
+    assert len(members) == 12
+    assert set(members) <= set(first)
     assert "CQADupstackRetrieval" not in first
     assert set(tasks.FOLLOWING) <= set(names("instruction-following"))
     assert len(names("IFIR")) == 7
@@ -113,11 +113,11 @@ def test_each_query_brings_its_instruction(recording, following):
         "NevIR": "paired_accuracy",
     }
     assert {score.task: score.n for score in scores}["IFIRAila"] == 12
-    given = {pair.instruction: pair.text for pair in recording.seen if "Only texts" in pair.instruction}
+    queries = {pair.instruction: pair.text for pair in recording.seen if "Only texts" in pair.instruction}
     # the query's instruction follows that of the task, and is not part of the text
-    assert len(given) == 4
+    assert len(queries) == 4
     start = Instructions().choose("InstructIR", "InstructionRetrieval", "query").instruction
-    assert set(given) == {f"{start}{LIKE.format(word)} " for word in WORDS[1:5]}
+    assert set(queries) == {f"{start}{LIKE.format(word)} " for word in WORDS[1:5]}
     assert not [pair for pair in recording.seen if "Only texts" in pair.text]
     assert "Represent this biology post for searching relevant passages: " in {
         pair.instruction for pair in recording.seen

@@ -40,7 +40,7 @@ def language_model(tmp_path_factory):
 
     home = tmp_path_factory.mktemp("language_model")
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({letter: place for place, letter in enumerate(letters)}, []))
+    tokenizer = Tokenizer(models.BPE({letter: index for index, letter in enumerate(letters)}, []))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(home)
     torch.manual_seed(0)
@@ -64,7 +64,7 @@ def server(language_model):
                 with torch.inference_mode():
                     likelihoods = model(ids).logits[0, :-1].float().log_softmax(-1)
                 values = [None, *likelihoods.gather(1, ids[0, 1:, None])[:, 0].tolist()]
-                offsets = np.cumsum([0] + [len(tokenizer.decode([one])) for one in ids[0].tolist()]).tolist()
+                offsets = np.cumsum([0] + [len(tokenizer.decode([id_])) for id_ in ids[0].tolist()]).tolist()
                 choice = {"text": text, "logprobs": {"token_logprobs": values, "text_offset": offsets[:-1]}}
             else:
                 choice = {"text": language_model.write(text, question["max_tokens"], ())}
@@ -88,23 +88,23 @@ def test_selection_by_hand(folder, recording):
     """Centered vectors, cosines, from the most similar on, until the budget ends it; the most similar last."""
     task = tasks.task_named("sst5")
     pool, tests, _ = tasks.draw(task, folder, 0)
-    vectors = [recording.encode([Pair("", one.text) for one in part]) for part in (pool, tests)]
+    vectors = [recording.encode([Pair("", example.text) for example in side]) for side in (pool, tests)]
     shown = selection.retrieve(task, pool, tests, *vectors, None, 60)
-    moved = [part - part.mean(0) for part in vectors]
+    moved = [side - side.mean(0) for side in vectors]
     for item, chosen in enumerate(shown[:5]):
         cosines = [
             float(row @ moved[1][item] / max(np.linalg.norm(row) * np.linalg.norm(moved[1][item]), 1e-12))
             for row in moved[0]
         ]
         budget, expected = 60 - math.ceil(len(tests[item].prompt) / 4), []
-        for place in sorted(range(len(pool)), key=lambda place: -round(cosines[place], 5)):
-            if cosines[place] > 0.9999:
+        for index in sorted(range(len(pool)), key=lambda index: -round(cosines[index], 5)):
+            if cosines[index] > 0.9999:
                 continue
-            budget -= math.ceil(len(task.render(pool[place], True)) / 4)
+            budget -= math.ceil(len(task.render(pool[index], True)) / 4)
             if budget < 0:
                 break
-            expected.append(cosines[place])
-        assert [round(cosines[place], 4) for place in chosen] == [round(value, 4) for value in expected[::-1]]
+            expected.append(cosines[index])
+        assert [round(cosines[index], 4) for index in chosen] == [round(value, 4) for value in expected[::-1]]
 
 
 def test_without_a_language_model(folder, recording, tmp_path):
@@ -136,8 +136,8 @@ def test_here_and_on_a_server_are_equal(folder, recording, language_model, serve
 
 def test_a_prompt_longer_than_the_context_loses_its_beginning(language_model):
     options = ["\npositive", "\nvery negative indeed"]
-    room = language_model.context - len(options[1])
-    end = ("sky and sea " * 80)[-room:]
+    left = language_model.context - len(options[1])
+    end = ("sky and sea " * 80)[-left:]
     assert language_model.choose("far " * 500 + end, options) == language_model.choose(end, options)
     assert len(language_model.write("far " * 500, 8, ())) <= 8 * 4
     with pytest.raises(InputError, match="reads 700 tokens, too few for an answer of 700"):

@@ -48,13 +48,13 @@ def test_the_headline_is_the_mean_of_nine_category_means(model):
 @pytest.mark.skipif(not LARGE.is_file(), reason="the shared reference is not here")
 def test_the_headline_from_the_published_scores(tmp_path):
     (run,) = published.of_json(LARGE)
-    found = averages.of_run(run)
+    result = averages.of_run(run)
     assert run.label == "hkunlp/instructor-large"
-    assert round(found.mteb, 2) == 61.59
+    assert round(result.mteb, 2) == 61.59
     expected = dict(zip(averages.MTEB, (47.57, 57.54, 45.29, 85.89, 73.86, 83.15, 31.84), strict=True))
-    assert {name: round(mean, 2) for name, mean in found.categories.items()} == expected
-    assert found.headline is None
-    assert {line.partition(":")[0] for line in found.lacking} == {"TextEvaluation", "PromptRetrieval"}
+    assert {name: round(mean, 2) for name, mean in result.categories.items()} == expected
+    assert result.headline is None
+    assert {line.partition(":")[0] for line in result.lacking} == {"TextEvaluation", "PromptRetrieval"}
     # Billboard of a third party's rerun, Prompt Retrieval of the paper
     billboard = {"TextEvaluation": {"mscoco": 41.57, "cnndm": 30.33, "wmt20-zh-en": 38.85}}
     table = json.loads(LARGE.read_text()) | {"category_means": {"PromptRetrieval": 63.2}}
@@ -167,7 +167,7 @@ def test_forms(files, tmp_path):
     ]
     text = {form: render(runs, tables, form) for form in FORMATS}
     assert "big, published" in text["terminal"]
-    assert "T9" not in text["terminal"]  # no run of one's own has it
+    assert "T9" not in text["terminal"]  # no measured run has it
     assert "| T1 | accuracy | 70.00 ±0.58 | 72.00 ±0.58 | 90.00 |" in text["markdown"]
     assert "+2.00 ±0.00 *" in text["markdown"]
     rows = list(csv.DictReader(io.StringIO(text["csv"])))
@@ -176,7 +176,7 @@ def test_forms(files, tmp_path):
     assert parsed["runs"][0]["scores"]["T1"]["error"] == pytest.approx(0.577, abs=1e-3)
     assert parsed["runs"][1]["averages"]["headline"] is None
     assert format_of("x.md", None) == "markdown"
-    with pytest.raises(InputError, match="the ending tells no format"):
+    with pytest.raises(InputError, match="the extension tells no format"):
         format_of("x.pdf", None)
 
 

@@ -20,7 +20,7 @@ def test_kept_and_found_again(tmp_path):
     assert again.find("STS12", CONFIG | {"instructions": {"text": "y"}}) is None
     assert again.find("STS13", CONFIG) is None
     again.add(Score("STS12", "spearman", 72.0, 10, CONFIG))
-    assert [each.value for each in read(file)] == [72.0]
+    assert [score.value for score in read(file)] == [72.0]
     assert str(score) == "STS12 spearman 71.50 (n=10)"
 
 

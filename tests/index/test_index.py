@@ -11,6 +11,7 @@ from instructor_embedding.index.index import Added, Index
 from instructor_embedding.index.rows import Row
 from instructor_embedding.vectors import unit
 from tests.index.conftest import COLUMNS, ROWS
+from tests.index.words import Words
 
 
 def expected(model, query, rows, query_instruction="Find: ", instruction="Represent it: "):
@@ -198,16 +199,6 @@ def test_the_model_is_loaded_by_the_manifest(tmp_path, folders):
         assert index.search("bread", 1)
 
 
-class Words:
-    """Vectors of 256 dimensions, sums of one per word, so that texts with common words are near."""
-
-    def encode(self, pairs):
-        return np.array([sum(map(self.word, pair.text.split())) for pair in pairs], np.float32)
-
-    def word(self, word):
-        return np.random.default_rng(list(word.encode())).normal(size=256)
-
-
 def test_bits_find_the_exact_neighbors(tmp_path):
     texts = [f"a{number % 7} b{number % 31} c{number % 101} d{number}" for number in range(2000)]
     index = Index.create(str(tmp_path / "i"), Words(), store="parquet")
@@ -217,3 +208,15 @@ def test_bits_find_the_exact_neighbors(tmp_path):
         exact = {match.id for match in index.search(query, 10, mode="exact")}
         shared += len(exact & {match.id for match in index.search(query, 10, mode="approximate")})
     assert shared >= 0.95 * 200
+
+
+def test_one_writer_of_shards(tmp_path):
+    first = Index.create(str(tmp_path / "i"), Words(), store="parquet")
+    second = Index.open(str(tmp_path / "i"), Words())
+    first.add(["rye"])
+    with pytest.raises(InputError, match="another process adds rows"):
+        second.add(["zinc"])
+    assert len(second.search("rye")) in (0, 1)
+    first.close()
+    second.add(["zinc"])
+    assert len(second) == 2

@@ -45,9 +45,10 @@ def passes(name: str, requirements: list[str], environment: Path) -> bool:
         subprocess.run([*install, "-c", ROOT / "constraints.txt", "torch"], check=True)
         subprocess.run([*install, "pytest", ROOT, *requirements], check=True)
         (environment / "ready").touch()
-    tests = "tests/index" if name in STORES else f"tests/integrations/test_{name.replace('-', '_')}.py"
+    own = f"tests/integrations/test_{name.replace('-', '_')}.py"
+    tests = ["tests/index"] if name in STORES else [own, "tests/integrations/test_snippets.py"]
     options = ["-o", "asyncio_mode=auto"] if name == "langchain" else []
-    command = ["env", f"PYTHONPATH={ROOT / 'src'}", python, "-m", "pytest", "-q", "-rs", *options, tests]
+    command = ["env", f"PYTHONPATH={ROOT / 'src'}", python, "-m", "pytest", "-q", "-rs", *options, *tests]
     print(f"== {name}", flush=True)
     return subprocess.run(command, cwd=ROOT).returncode == 0
 

@@ -21,7 +21,9 @@ def test_topics():
     backend = InstructorBackend()
     texts = [f"{item} bread {n}" for n in range(10) for item in ("rye", "wheat")]
     texts += [f"{item} metal {n}" for n in range(10) for item in ("copper", "zinc")]
-    model = bertopic.BERTopic(backend, umap_model=PCA(2), hdbscan_model=KMeans(2, n_init=5, random_state=0))
+    model = bertopic.BERTopic(
+        embedding_model=backend, umap_model=PCA(2), hdbscan_model=KMeans(2, n_init=5, random_state=0)
+    )
     topics, _ = model.fit_transform(texts)
     assert model.embedding_model is backend
     assert len(set(topics[:20])) == len(set(topics[20:])) == 1

@@ -1,4 +1,4 @@
-/* Takes the place of features.c where the CPU's missing instructions are emulated. */
+/* Replaces features.c where the CPU's missing instructions are emulated. */
 #include "kernels.h"
 
 int32_t cpu_features(void)

@@ -1,12 +1,15 @@
-/* Runs the engine without Python, on random models: `driver compare [seconds]` checks every set of kernels against plain C;
-   `driver threads` runs concurrent callers, forks and exits. The numbers of a model come from its seed alone. */
+/* Runs the engine without Python, on random models. `driver compare [MODELS]` checks every set of kernels against plain
+   C; `driver threads` runs concurrent callers and forks, `driver callers` the callers alone. A model is drawn from its
+   seed. */
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifndef _WIN32
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 #include "kernels.h"
 
@@ -42,7 +45,7 @@ static struct shape random_shape(void)
     return shape;
 }
 
-/* A model's weights as numbers, and the batch that it runs. */
+/* Weights of a model before packing, and the batch that it runs. */
 struct example {
     struct shape shape;
     float *table, *norms, *matrices[64];
@@ -54,7 +57,8 @@ struct example {
 
 static float *matrix(struct example *example, int outputs, int inputs)
 {
-    return example->matrices[example->matrix_count++] = floats((size_t)outputs * inputs, 1.7f / sqrtf((float)inputs), 0);
+    const float size = 1.7f / sqrtf((float)inputs);
+    return example->matrices[example->matrix_count++] = floats((size_t)outputs * inputs, size, 0);
 }
 
 static struct example example_of(uint32_t seed)
@@ -157,7 +161,7 @@ static void free_packed(struct packed *packed)
         free(packed->memory[--packed->memories]);
 }
 
-/* Vectors of the example; scratch memory starts as numbers that are none. */
+/* Vectors of the example; scratch memory starts as NaN. */
 static float *run(const struct packed *packed, const struct example *example, int threads)
 {
     const struct shape *shape = &example->shape;
@@ -186,7 +190,8 @@ static double difference(const float *x, const float *y, const struct example *e
     return most / (size > 1e-6 ? size : 1e-6);
 }
 
-/* In attention too, where these kernels have bfloat16. INT8 codes may round to neighbors where sums were added in another order; bfloat16 has 8 bits. */
+/* INT8 codes may round to their neighbors where sums were added in another order; bfloat16 has 8 bits, and is what
+   attention computes in for the narrower kinds where the kernels have it. */
 static const double allowed[] = {[FLOAT32] = 2e-5, [BFLOAT16] = 0.1, [INT8] = 0.02};
 static const char *const kind_names[] = {"float32", "bfloat16", "int8"};
 
@@ -211,14 +216,21 @@ static int compare(int models)
                 total += apart;
                 free(vectors), free(expected), free_packed(&packed), free_packed(&reference), free_example(&example);
             }
-            printf("%s %s: %d models, largest difference %.2g, mean %.2g\n", kernels_of(kernels)->name, kind_names[kind],
-                   models, most, total / models);
+            printf("%s %s: %d models, largest difference %.2g, mean %.2g\n", kernels_of(kernels)->name,
+                   kind_names[kind], models, most, total / models);
             const int rounded = kind != FLOAT32 && kernels_of(kernels)->kinds >> BFLOAT16 & 1 ? BFLOAT16 : kind;
             wrong += !(most <= allowed[rounded]) || !(total / models <= allowed[rounded] / 4);
         }
     return wrong;
 }
 
+#ifdef _WIN32
+static int concurrent(int with_forks)
+{
+    (void)with_forks;
+    return 0;
+}
+#else
 struct caller {
     const struct packed *packed;
     const struct example *example;
@@ -273,6 +285,7 @@ static int concurrent(int with_forks)
     printf("concurrent callers on 1 to 8 threads: %d wrong\n", wrong);
     return wrong;
 }
+#endif
 
 int main(int count, char **arguments)
 {

@@ -1,5 +1,5 @@
-/* The AVX-512 and AVX-VNNI instructions that the engine's kernels use, element by element as Intel's manual defines them,
-   for CPUs that lack them. Compile the kernels with `-include emulated_avx512.h -mavx2 -mfma -mf16c`. */
+/* The AVX-512 and AVX-VNNI instructions that the engine's kernels use, element by element as Intel's manual defines
+   them, for CPUs that lack them. Compile the kernels with `-include emulated_avx512.h -mavx2 -mfma -mf16c`. */
 #include <immintrin.h>
 #include <math.h>
 #include <stdint.h>
@@ -148,7 +148,7 @@ EMULATE float e_reduce_add_ps(__m512 x)
     return y[0];
 }
 
-/* Subnormal numbers become zero. */
+/* Subnormal values become zero. */
 EMULATE __m256i e_cvtneps_pbh(__m512 x)
 {
     uint16_t y[16];
@@ -189,7 +189,7 @@ EMULATE __m512i e_shuffle_i32x4(__m512i a, __m512i b, int order)
     return z;
 }
 
-/* float32: a fused multiply-add; bfloat16: the high product first, without subnormal numbers; int8: unsigned by signed. */
+/* float32: a fused multiply-add; bfloat16: the high halves first; int8: unsigned by signed. */
 static inline __attribute__((unused)) int32_t e_dot(int which, int32_t sum, int32_t x, int32_t y)
 {
     float s, a, b;
@@ -204,8 +204,9 @@ static inline __attribute__((unused)) int32_t e_dot(int which, int32_t sum, int3
         s = __builtin_fmaf(a, b, s);
     } else {
         for (int half = 1; half >= 0; half--) {
-            const uint32_t high = (uint32_t)x << (half ? 0 : 16) & 0xffff0000u, low = (uint32_t)y << (half ? 0 : 16) & 0xffff0000u;
-            memcpy(&a, &high, 4), memcpy(&b, &low, 4);
+            const uint32_t left = (uint32_t)x << (half ? 0 : 16) & 0xffff0000u;
+            const uint32_t right = (uint32_t)y << (half ? 0 : 16) & 0xffff0000u;
+            memcpy(&a, &left, 4), memcpy(&b, &right, 4);
             s = __builtin_fmaf(a, b, s);
         }
     }

@@ -1,7 +1,8 @@
-"""``python -m tests.native.sanitize``: the engine under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer.
+"""``python -m tests.native.sanitize``: the engine under the address, undefined behavior and thread sanitizers.
 
-First a driver in C on random models of odd shapes, with 1 to 8 threads, concurrent callers and forks; then the engine's
-Python tests with the sanitizers' runtime preloaded. What the compiler lacks is skipped with the reason.
+First a driver in C on random models of odd shapes, with 1 to 8 threads, concurrent callers and forks.
+Then the engine's Python tests with the sanitizers' runtime preloaded.
+What the compiler lacks is skipped with the reason.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ import sys, pytest
 from pathlib import Path
 from instructor_embedding.engine import native_library
 native_library.FILE = Path(sys.argv[1])
-sys.exit(pytest.main(["-q", "-x", "tests/engine/test_native.py", "-k", "(test_equals and (avx2- or plain or neon-)) or fork or callers"]))
+CHOSEN = "(test_equals and (avx2- or plain or neon-)) or fork or callers"
+sys.exit(pytest.main(["-q", "-x", "tests/engine/test_native.py", "-k", CHOSEN]))
 """
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from instructor_embedding import Pair, TruncationError, VectorError
 from instructor_embedding.model.packed import Packed
+from instructor_embedding.serving.job import DrainingError, OverloadedError
 from instructor_embedding.serving.lane import Lane
 from instructor_embedding.serving.metrics import Metrics
-from instructor_embedding.serving.queue import DrainingError, OverloadedError, Queue
+from instructor_embedding.serving.queue import Queue
 
 
 class Slow:

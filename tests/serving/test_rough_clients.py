@@ -1,4 +1,4 @@
-"""Clients as they are on a bad day: slow, half closed, gone; and a server that is told to stop under load."""
+"""Clients that are slow, half closed or gone, and a server that gets SIGTERM under load."""
 
 import json
 import socket

@@ -60,7 +60,7 @@ def test_wrong_lora_targets_are_told(embedder):
         embedder.add_lora(4, 8.0, ["q", "query"])
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("weight", PARTS)
 def test_frozen_parts_stay(embedder, weight):
     before = {name: value.detach().clone() for name, value in embedder.named_parameters()}
     embedder.freeze([weight])

@@ -123,7 +123,7 @@ class Clustering(NamedTuple):
     silhouette: float
 
     @property
-    def count(self) -> int:
+    def groups(self) -> int:
         """The number of groups."""
         return int(self.labels.max()) + 1
 

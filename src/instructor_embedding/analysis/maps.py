@@ -105,7 +105,6 @@ def draw(path: str, panels: Sequence[Panel], groups: Sequence[str], texts: Seque
 
 def _png(panels: Sequence[Panel], groups: Sequence[str]) -> bytes:
     need("matplotlib", "a map as png")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4 * len(panels), 5.6), dpi=110, layout="constrained")
@@ -121,7 +120,7 @@ def _png(panels: Sequence[Panel], groups: Sequence[str]) -> bytes:
     if len(names) > 1:
         figure.axes[-1].legend(fontsize=8, loc="best")
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
+    figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
@@ -171,7 +170,8 @@ if (data.names.length > 1) data.names.forEach((name, i) => {
 for (const panel of data.panels) {
   const figure = document.createElement("figure"), canvas = document.createElement("canvas");
   const caption = document.createElement("figcaption"); caption.textContent = panel.title;
-  canvas.width = canvas.height = size; canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", panel.title);
+  canvas.width = canvas.height = size; canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", panel.title);
   const pen = canvas.getContext("2d"); pen.globalAlpha = .75;
   panel.points.forEach((p, i) => { const [x, y] = spot(p); pen.fillStyle = data.colors[data.groups[i]];
     pen.beginPath(); pen.arc(x, y, 4, 0, 7); pen.fill(); });

@@ -47,11 +47,11 @@ def cluster(
         file.write(buffer.getvalue().encode())
     for text, group in zip(chosen, groups, strict=True):
         described = words_of(texts, group.labels)
-        sizes = [int((group.labels == label).sum()) for label in range(group.count)]
+        sizes = [int((group.labels == label).sum()) for label in range(group.groups)]
         if as_json:
             facts = {"instruction": text, "silhouette": round(group.silhouette, 4), "sizes": sizes, "words": described}
             typer.echo(json.dumps(facts, ensure_ascii=False), err=output == "-")
             continue
-        typer.echo(f"{text!r}: {group.count} groups, silhouette {group.silhouette:.3f}", err=True)
+        typer.echo(f"{text!r}: {group.groups} groups, silhouette {group.silhouette:.3f}", err=True)
         for label, (size, words) in enumerate(zip(sizes, described, strict=True)):
             typer.echo(f"{label:4} {size:6} texts  {', '.join(words)}", err=True)

@@ -176,10 +176,10 @@ def robustness(
     loaded = tasks.load()
     encoder = model.load()
     for task in loaded:
-        found = study.evaluate(
+        measured = study.evaluate(
             encoder, [task], variants=variant or study.VARIANTS, prompt=prompt or model.model, results=scores
         )
-        for row in study.summary(found):
+        for row in study.summary(measured):
             figures = [f"{name} {value:.2f}" for name, value in row.items() if name != "task"]
             typer.echo(json.dumps(row) if results.as_json else f"{row['task']}: {', '.join(figures)}")
 

@@ -67,7 +67,7 @@ def try_(
 def _word(trial: Any, trials: list[Any]) -> str:
     if trial is trials[0]:
         return "best"
-    gap = f"{trial.behind:.2f} behind [{trial.behind_low:.2f}, {trial.behind_high:.2f}]"
+    gap = f"{trial.gap:.2f} below [{trial.gap_low:.2f}, {trial.gap_high:.2f}]"
     return f"{gap}: may be noise" if trial.noise else f"{gap}: worse"
 
 

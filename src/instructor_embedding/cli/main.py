@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from instructor_embedding.cli import streams
 from instructor_embedding.errors import InputError, InstructorError, TruncationWarning
+from instructor_embedding.extras import EXTRA_OF, pip_name
 
 STOPS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "terminated: the terminal was closed"}
 
@@ -36,7 +37,7 @@ def main() -> NoReturn:
     """
     streams.prepare()
     with _signals_raise(), warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _show_warning  # type: ignore[assignment]  # it ignores where the warning came from
         try:
             code = _run()
             if code:
@@ -70,6 +71,11 @@ def _run() -> int:
     except InstructorError as error:
         _report(str(error))
         return 2 if isinstance(error, InputError) else 1
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in EXTRA_OF:
+            raise
+        _report(f"this command needs the library {error.name}; install it with: pip install {pip_name(error.name)}")
+        return 1
     except OSError as error:
         _report(_failure(error))
         return 1

@@ -9,7 +9,7 @@ import typer
 from instructor_embedding.cli import options
 from instructor_embedding.cli.cluster import CLUSTERING
 from instructor_embedding.cli.text_vectors import File, Instructions, TextColumn, text_vectors
-from instructor_embedding.errors import InputError
+from instructor_embedding.errors import InputError, choose
 
 
 def map_(
@@ -33,7 +33,7 @@ def map_(
 
     maps.check_path(output)
     check_target(output)
-    options.choose("--method", method, maps.METHODS)
+    choose("--method", method, maps.METHODS)
     if color is not None and k is not None:
         raise InputError("--color and -k both give the points their colors; pass one of them")
     chosen = instruction or [CLUSTERING]

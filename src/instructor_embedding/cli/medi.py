@@ -98,8 +98,8 @@ def mine(
     with tqdm(unit="triple", unit_scale=True, disable=None, leave=False) as bar:
         counts = remine(file, output, encoders.load(encoder), same=same, guard=guard, pool=pool, progress=bar.update)
     typer.echo(
-        f"{counts.triples} triples, {counts.changed} with another negative, "
-        f"{counts.without_candidate} without a candidate",
+        f"{counts.triples} triples, {counts.changed} with another negative, {counts.without_candidate} without a "
+        f"candidate, {counts.by_label} mined by label or output and left unchanged",
         err=True,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from instructor_embedding.errors import InputError, choose
+from instructor_embedding.extras import need
 
 if TYPE_CHECKING:
     from instructor_embedding.encoder import Encoder
@@ -141,6 +143,7 @@ def load(
 ) -> INSTRUCTOR:
     """Load a model; torch is imported here and not before."""
     check(dtype=dtype, backend=backend, precision=precision)
+    need("torch", "this command, or this device, backend or precision,")
     from instructor_embedding.instructor import INSTRUCTOR
 
     return INSTRUCTOR(model, device=device, dtype=dtype, backend=backend, precision=precision)
@@ -159,11 +162,17 @@ def load_encoder(
         from instructor_embedding.encoder import Encoder
         from instructor_embedding.engine.native_library import kernels
 
+        if not _is_installed("torch"):
+            return Encoder(model, precision)
         if kernels():
             # torch has kernels for precisions and models that the compiled engine does not support
             with contextlib.suppress(InputError):
                 return Encoder(model, precision)
     return load(model, device, dtype, backend, precision).eval()
+
+
+def _is_installed(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None
 
 
 def _gpu_is_likely() -> bool:

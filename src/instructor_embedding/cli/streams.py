@@ -16,7 +16,7 @@ class _Named(io.FileIO):
 
     label = ""
 
-    def write(self, content: Any, /) -> int | None:
+    def write(self, content: Any, /) -> int:
         with self._naming():
             return super().write(content)
 
@@ -24,7 +24,7 @@ class _Named(io.FileIO):
         with self._naming():
             return super().readinto(buffer)
 
-    def readall(self) -> bytes | None:
+    def readall(self) -> bytes:
         with self._naming():
             return super().readall()
 

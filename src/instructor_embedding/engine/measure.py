@@ -85,7 +85,7 @@ def measure(
     precision : str
         What the peak is measured in: ``"exact"`` (float32), ``"fast"`` or ``"int8"``.
     rounds : int
-        Encodings of the whole work.
+        Encodings of the complete work.
     """
     lengths = tokens.pack(list(dict.fromkeys(pairs))).lengths.astype(np.int64)
     budget = pipeline.budget_of(32)
@@ -134,7 +134,7 @@ def built_in_texts(count: int, words: int, seed: int = 0) -> list[Pair]:
 class Peak:
     """The rate of matmuls of a model's shapes alone, on 1024 rows.
 
-    Use it as the most that a whole model can reach on this machine; `precision` is one of those of ``INSTRUCTOR``.
+    Use it as the most that a complete model can reach on this machine; `precision` is one of those of ``INSTRUCTOR``.
     """
 
     def __init__(self, config: T5Config, precision: str) -> None:

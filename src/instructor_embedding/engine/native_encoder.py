@@ -1,7 +1,7 @@
 """The compiled encoder on numpy arrays: no torch. Backends and `Encoder` give it their weights.
 
 Matmul weights are packed once; norms and embeddings are passed at each run, so a caller whose weights may change passes
-them as they are at that moment.
+their values of that moment.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ class ScratchMemory:
             self._free.append(array)
             self._free.sort(key=len, reverse=True)
             total = 0
-            bounded = []
+            bounded: list[npt.NDArray[np.uint8]] = []
             for piece in self._free:
                 if total + len(piece) <= _SCRATCH_BYTES and len(bounded) < _SCRATCHES:
                     bounded.append(piece)

@@ -31,7 +31,7 @@ KINDS = {"float32": FLOAT32, "bfloat16": BFLOAT16, "int8": INT8}  # what matmuls
 ACTIVATIONS = ("relu", "gelu", "gelu_new", "silu")
 
 _LOG = logging.getLogger("instructor_embedding")
-_WIDEST = 65535  # inputs of an int8 matmul: the largest sum of products of 255 and 127 still fits 32 bits
+_WIDEST = 65535  # inputs of an int8 matmul: the largest sum of 255 x 127 still fits 32 bits
 _DTYPES = {FLOAT32: "float32", BFLOAT16: "uint16", INT8: "int8", INT4: "uint8", FLOAT16: "float16"}
 
 
@@ -97,7 +97,7 @@ _STRUCTURES = (Source, Weight, Layer, Model, Batch)  # in the order of `engine_a
 
 
 class Matrix(NamedTuple):
-    """A matrix as it is stored.
+    """A stored matrix.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class Matrix(NamedTuple):
     @property
     def inputs(self) -> int:
         """Columns of the matrix."""
-        return int(self.values.shape[1]) * (2 if self.format == INT4 else 1)
+        return int(self.values.shape[-1] if self.values.ndim else 0) * (2 if self.format == INT4 else 1)
 
     def checked(self) -> Matrix:
         """Return the matrix with contiguous arrays, after a look at their dtypes and shapes.
@@ -230,9 +230,9 @@ def library(kernels: str | None = None, kind: int = FLOAT32) -> Library | None:
     """
     available = _available()
     if kernels is not None and available:
-        choose("kernels", kernels, [one.name for one in available])
+        choose("kernels", kernels, [entry.name for entry in available])
     name = next(name for name, number in KINDS.items() if number == kind)
-    return next((one for one in available if name in one.kinds and kernels in (None, one.name)), None)
+    return next((entry for entry in available if name in entry.kinds and kernels in (None, entry.name)), None)
 
 
 def kernels() -> dict[str, tuple[str, ...]]:
@@ -241,7 +241,7 @@ def kernels() -> dict[str, tuple[str, ...]]:
     >>> kernels()  # doctest: +SKIP
     {'avx2': ('float32', 'int8'), 'plain': ('float32', 'int8')}
     """
-    return {one.name: one.kinds for one in _available()}
+    return {entry.name: entry.kinds for entry in _available()}
 
 
 def supports(kind: int, kernels: str | None = None) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
+from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.instruction import Instruction, Pair
 
+OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 Truncate = Literal["warn", "error", "quiet"]
 Single = str | Pair | Mapping[str, Any]  # what `encode` answers with one bare element
 
@@ -27,3 +29,10 @@ class StatesOptions(Options, total=False):
     batch_size: int
     convert_to_numpy: bool
     convert_to_tensor: bool
+
+
+def check_output(output_value: Any) -> None:
+    """Raise `InputError` where `output_value` is none of ``OUTPUTS``."""
+    if output_value not in OUTPUTS:
+        hint = nearest(str(output_value), [choice for choice in OUTPUTS if choice])
+        raise InputError(f"output_value={output_value!r} is unknown{hint}; known: {', '.join(map(repr, OUTPUTS))}")

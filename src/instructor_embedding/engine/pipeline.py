@@ -35,7 +35,7 @@ def budget_of(batch_size: Any) -> int:
         It is not an integer of at least 1.
     """
     if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+        raise InputError(f"batch_size must be an integer of at least 1, got {batch_size!r}")
     return int(batch_size) * TOKENS_PER_TEXT
 
 
@@ -182,7 +182,7 @@ def stream(
     """
     budget = budget_of(batch_size)
     if not isinstance(window, int) or window < 1:
-        raise InputError(f"window must be a whole number of at least 1, got {window!r}")
+        raise InputError(f"window must be an integer of at least 1, got {window!r}")
     Truncation(truncate, tokens.max_length)
     windows = encode(pairs, tokens, backend, budget, truncate, window)
     return (row for window in windows for row in as_numpy(window.vectors))

@@ -70,7 +70,7 @@ class Runtime:
         return "int8" if quantized and supported else "exact"
 
     def backend(self, embedder: Embedder) -> Backend:
-        """Return what runs batches of this model, with its weights as they are now.
+        """Return what runs batches of this model, with its present weights.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Runtime:
         return backend
 
     def refresh(self) -> None:
-        """Free what was made; the next call makes it again from the weights as they are then."""
+        """Free what was made; the next call makes it again from the weights of that time."""
         self._cached = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -168,7 +168,9 @@ def _refuse_slow(name: str, precision: str | None) -> None:
     if precision == "fast" and not onednn.bfloat16_is_native():
         raise InputError("precision='fast' needs a CPU that computes in bfloat16 (avx512_bf16 or amx)")
     if precision == "int8" and name != "onnx" and not int8_is_fast():
-        raise InputError("precision='int8' needs a CPU with 8-bit products (avx512_vnni or amx) or the compiled engine")
+        raise InputError(
+            "precision='int8' needs a CPU with 8-bit dot products (avx512_vnni or amx) or the compiled engine"
+        )
 
 
 def _packable(encoder: T5Encoder) -> bool:

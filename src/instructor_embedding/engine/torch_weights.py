@@ -18,7 +18,7 @@ _NAMES = {"weight": "weight", "codes": "weight", "scale": "weight_scale", "colum
 
 
 def weights_of(embedder: Embedder) -> Weights | None:
-    """Return the weights of a model on a CPU as they are now, or None where a layer does more than its weights say.
+    """Return the present weights of a model on a CPU, or None where a layer does more than its weights say.
 
     Linear layers are not looked at: `runtime` knows which of them can be packed.
     """

@@ -61,7 +61,7 @@ class Workers:
     Parameters
     ----------
     model : INSTRUCTOR
-        Sent to each process once, as it is now.
+        Sent to each process once, in its present state.
     devices : sequence of str
         One process each; ``["cpu", "cpu"]`` shares the cores between two.
 
@@ -104,7 +104,7 @@ class Workers:
         TruncationError
             With ``truncate="error"``, before the chunk that has the long text is yielded.
         WorkerError
-            A process died; the message says what may have killed it. What fails inside a worker comes as it is there,
+            A process died; the message says what may have killed it. What fails inside a worker comes unchanged,
             with the worker's traceback.
         """
         source, budget = iter(pairs), pipeline.budget_of(batch_size)

@@ -35,9 +35,9 @@ class Trial:
         In percent.
     low, high : float
         Its 95 % interval, by bootstrap over the rows.
-    behind : float
+    gap : float
         Points below the best candidate.
-    behind_low, behind_high : float
+    gap_low, gap_high : float
         The interval of that difference, wide enough to hold for all candidates together (Bonferroni).
     noise : bool
         The difference from the best may be chance: its interval contains 0.
@@ -47,9 +47,9 @@ class Trial:
     value: float
     low: float
     high: float
-    behind: float
-    behind_low: float
-    behind_high: float
+    gap: float
+    gap_low: float
+    gap_high: float
     noise: bool
 
 

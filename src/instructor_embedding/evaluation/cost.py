@@ -68,6 +68,9 @@ def size_of(model: Any) -> dict[str, int]:
     Quantized layers count the parameters they stand for, not the integers, scales and zero points that store them;
     ``bytes`` are those in memory.
     """
+    own = getattr(model, "size", None)
+    if isinstance(own, dict):
+        return own
     state = getattr(model, "state_dict", None)
     if not callable(state):
         return {}

@@ -27,7 +27,7 @@ def feeds(batch: Packed) -> dict[str, npt.NDArray[np.int64]]:
 
 
 class Graph:
-    """Nodes and weights, as they are added; every value is known by its name.
+    """Nodes and weights, in the order in which they are added; every value is known by its name.
 
     Parameters
     ----------
@@ -43,14 +43,14 @@ class Graph:
         self.weights: dict[str, Any] = {}
 
     def __call__(self, kind: str, *inputs: Any, name: str | None = None, **attributes: Any) -> str:
-        """Add a node and return its output's name; inputs are names, or numbers and arrays."""
+        """Add a node and return its output's name; inputs are names, scalars or arrays."""
         output = name or f"{kind}_{len(self.nodes)}"
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         self.nodes.append(self.onnx.helper.make_node(kind, names, [output], **attributes))
         return output
 
     def constant(self, value: Any) -> str:
-        """Add numbers and return their name: floats as float32, ints as int64; equal scalars and lists once."""
+        """Add values and return their name: floats as float32, ints as int64; equal scalars and lists once."""
         array = value.detach().float().numpy() if isinstance(value, Tensor) else np.asarray(value)
         array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
         small = array.size < 64

@@ -18,7 +18,7 @@ WEIGHTS = {"onnx": ("float32", "float16", "bfloat16", "int8"), "openvino": ("flo
 
 
 def export(model: Embedder, folder: str | os.PathLike[str], library: str = "onnx", weights: str = "float32") -> Path:
-    """Write a model for a runtime that needs no torch: the whole graph, from token ids to normalized vectors.
+    """Write a model for a runtime that needs no torch: the complete graph, from token ids to normalized vectors.
 
     Use it to run a model where torch is too large; ``examples/without_torch.py`` shows how. Inputs are ``input_ids``
     and ``attention_mask`` (n, L) and ``context_masks`` (n,), the tokens of each text's instruction, all int64; the
@@ -34,7 +34,7 @@ def export(model: Embedder, folder: str | os.PathLike[str], library: str = "onnx
         ``"onnx"`` or ``"openvino"``.
     weights : str
         ``"float32"``; ``"float16"`` or, for ONNX, ``"bfloat16"``: files of half the size, computed in float32;
-        ``"int8"``: a quarter, one scale a channel, computed as the runtime sees fit.
+        ``"int8"``: a quarter, one scale per channel, computed as the runtime sees fit.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def export(model: Embedder, folder: str | os.PathLike[str], library: str = "onnx
         model.tokens.tokenizer.save(str(draft / "tokenizer.json"))
         limits = {"max_seq_length": model.tokens.max_length, "do_lower_case": model.tokens.lower}
         (draft / "sentence_bert_config.json").write_text(json.dumps(limits, indent=2) + "\n", encoding="utf-8")
-        # the graph last: a file by its name is whole
+        # the graph last: a file of its name is complete
         for path in sorted(draft.iterdir(), key=lambda path: path.name == FILES[library]):
             os.replace(path, home / path.name)
     return home / FILES[library]

@@ -39,7 +39,9 @@ def _encode(graph: Graph, encoder: T5Encoder) -> str:
         block = cast(Block, module)
         x = _norm(graph, hidden, block.attention_norm)
         layer = block.attention
-        query, key, value = (_split(graph, linear(graph, x, part), heads) for part in (layer.q, layer.k, layer.v))
+        query, key, value = (
+            _split(graph, linear(graph, x, projection), heads) for projection in (layer.q, layer.k, layer.v)
+        )
         scores = graph("Add", graph("MatMul", query, graph("Transpose", key, perm=[0, 1, 3, 2])), bias)
         mixed = graph("Transpose", graph("MatMul", graph("Softmax", scores, axis=-1), value), perm=[0, 2, 1, 3])
         mixed = graph("Reshape", mixed, [0, 0, heads * encoder.config.d_kv])
@@ -62,8 +64,8 @@ def _bias(graph: Graph, encoder: T5Encoder) -> str:
     with torch.no_grad():
         table = encoder.position_bias(far + 1)[0]  # (H, far + 1, far + 1)
         by_distance = torch.cat([table[:, 1:, 0].flip(1), table[:, 0]], 1).T  # (2 far + 1, H), from -far to far
-    place = _places(graph)
-    distance = graph("Sub", graph("Unsqueeze", place, [0]), graph("Unsqueeze", place, [1]))
+    position = _positions(graph)
+    distance = graph("Sub", graph("Unsqueeze", position, [0]), graph("Unsqueeze", position, [1]))
     near = graph("Min", graph("Max", distance, -far), far)
     near = graph("Gather", by_distance, graph("Add", near, far))
     bias = graph("Unsqueeze", graph("Transpose", near, perm=[2, 0, 1]), [0])
@@ -71,30 +73,30 @@ def _bias(graph: Graph, encoder: T5Encoder) -> str:
     return graph("Add", bias, graph("Mul", padding, -1e9))
 
 
-def _places(graph: Graph) -> str:
+def _positions(graph: Graph) -> str:
     """Add 0, 1, ... L - 1."""
     length = graph("Squeeze", graph("Slice", graph("Shape", "input_ids"), [1], [2]), [0])
     return graph("Range", 0, length, 1)
 
 
 def _pool(graph: Graph, states: str, head: Head) -> None:
-    """Add the mean over the tokens behind the instruction, and the head."""
-    last = graph("Sub", graph("ReduceSum", "attention_mask", [1], keepdims=0), 1)  # the end mark is always taken
+    """Add the mean over the tokens after the instruction, and the head."""
+    last = graph("Sub", graph("ReduceSum", "attention_mask", [1], keepdims=0), 1)  # the EOS token is always pooled
     skip = graph("Min", "context_masks", last)
-    behind = graph("GreaterOrEqual", _places(graph), graph("Unsqueeze", skip, [1]))
-    kept = graph("Mul", graph("Cast", "attention_mask", to=1), graph("Cast", behind, to=1))
-    total = graph("Squeeze", graph("MatMul", graph("Unsqueeze", kept, [1]), states), [1])
-    found = graph("Div", total, graph("ReduceSum", kept, [1], keepdims=1))
+    after = graph("GreaterOrEqual", _positions(graph), graph("Unsqueeze", skip, [1]))
+    pooled = graph("Mul", graph("Cast", "attention_mask", to=1), graph("Cast", after, to=1))
+    total = graph("Squeeze", graph("MatMul", graph("Unsqueeze", pooled, [1]), states), [1])
+    vectors = graph("Div", total, graph("ReduceSum", pooled, [1], keepdims=1))
     for module in head.dense:
         dense = cast(Dense, module)
-        found = linear(graph, found, dense.linear)
+        vectors = linear(graph, vectors, dense.linear)
         if dense.linear.bias is not None:
-            found = graph("Add", found, dense.linear.bias)
+            vectors = graph("Add", vectors, dense.linear.bias)
         activate = _ACTIVATIONS[type(dense.activation).__name__.lower()]
-        found = activate(graph, found)
+        vectors = activate(graph, vectors)
     if head.normalize:
-        found = graph("Div", found, graph("Max", graph("ReduceL2", found, axes=[1], keepdims=1), 1e-12))
-    graph("Identity", found, name=OUTPUT)
+        vectors = graph("Div", vectors, graph("Max", graph("ReduceL2", vectors, axes=[1], keepdims=1), 1e-12))
+    graph("Identity", vectors, name=OUTPUT)
 
 
 def _split(graph: Graph, x: str, heads: int) -> str:

@@ -29,7 +29,7 @@ from instructor_embedding.medi.source import Source, digest
 from instructor_embedding.medi.triple import Triple, read, record_of, write
 from instructor_embedding.version import __version__
 
-_FORM = 2  # increased where the same sources and rules give other triples than before
+_FORM = 3  # increased where the same sources and rules give other triples than before
 
 
 @dataclass
@@ -40,8 +40,8 @@ class Manifest:
     ----------
     triples : int
     tasks : list of dict
-        One for each task number: name, kind, licence, triples, file; relations read, and those left out as evaluation
-        text (by set) or because there is no negative.
+        One for each task number: name, kind, what it was mined by, licence, triples, file; relations read, and those
+        left out as evaluation text (by set) or because there is no negative.
     sources : list of dict
         The files that were read: path in their folder, sha256, bytes, licence, encoder, and what was assumed because
         the catalog does not state it.
@@ -222,8 +222,8 @@ def _mine(job: _Job, folder: Path, against: Texts | None, rejecting: bool) -> No
                 evaluation.update(task.evaluation)
                 if count:
                     left_out = {"evaluation": dict(task.evaluation), "no negative": task.without_negative}
-                    facts = {"name": task.name, "kind": task.facts.kind, "licence": task.licence, "triples": count}
-                    tasks.append(facts | {"relations": task.relations, "left out": left_out})
+                    facts = {"name": task.name, "kind": task.facts.kind, "mined": task.mined, "licence": task.licence}
+                    tasks.append(facts | {"triples": count, "relations": task.relations, "left out": left_out})
 
         write_records(folder / f"{job.key}.jsonl", records())
     # renamed last: a source is complete exactly when this file exists

@@ -63,6 +63,8 @@ class TaskTriples:
     name : str
     facts : Facts
     licence : str
+    mined : str
+        What positives and negatives were selected by: ``"label"``, ``"output"``, or ``"positives"`` of other queries.
     relations : int
         As read, duplicates counted.
     evaluation : Counter
@@ -77,6 +79,7 @@ class TaskTriples:
     name: str
     facts: Facts
     licence: str
+    mined: str = "positives"
     relations: int = 0
     evaluation: Counter[str] = field(default_factory=Counter)
     without_negative: int = 0
@@ -112,6 +115,7 @@ def tasks_of(
         task = TaskTriples(source.name, source.facts, source.licence)
         relations = _selected(list(source.relations(reject)), task, rules, against)
         if source.facts.kind == "label":
+            task.mined = "label"
             mined = _by_output(relations, True, encoder)
         else:
             mined = _with_negatives(relations, encoder, rules.pool)
@@ -124,6 +128,7 @@ def tasks_of(
         if rules.licences and not allowed(instructions.licence, rules.licences):
             continue
         task = TaskTriples(instructions.name, instructions.facts, instructions.licence or source.licence)
+        task.mined = "label" if instructions.is_classification else "output"
         relations = _selected(_pairs(instructions), task, rules, against)
         task.triples = _triples(_by_output(relations, instructions.is_classification, encoder), task, rules)
         yield task

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from instructor_embedding.files.records import read_json
 from instructor_embedding.medi import mine
 from instructor_embedding.medi.compose import hard_negatives
 from instructor_embedding.medi.encoders import Miner
@@ -18,14 +19,23 @@ from instructor_embedding.medi.triple import Triple, TripleFile, write
 
 @dataclass
 class Remined:
-    """Counts of `remine`: triples, those with another negative than before, and those without a candidate.
+    """Counts of `remine`.
 
-    A triple without a candidate keeps its old negative.
+    Attributes
+    ----------
+    triples : int
+    changed : int
+        Triples with another negative than before.
+    without_candidate : int
+        Triples for which no negative is left; they keep the old one.
+    by_label : int
+        Triples of tasks that were mined by label or output; they keep the old one.
     """
 
     triples: int = 0
     changed: int = 0
     without_candidate: int = 0
+    by_label: int = 0
 
 
 def remine(
@@ -42,6 +52,8 @@ def remine(
 
     Use it between two rounds of training with the model of the first. Texts that match through a chain of queries and
     positives never become negatives of each other; `same` and `guard` reject likely matches, see `mine.hard_negatives`.
+    Tasks that the manifest beside the file lists as mined by label or output stay unchanged: their negatives
+    are known to differ, and no guard on vectors is as good (docs/medi.md).
 
     Parameters
     ----------
@@ -63,7 +75,11 @@ def remine(
     file = TripleFile(path, scratch=Path(output).parent if str(output) != "-" else None)
     counts = Remined(triples=len(file))
     negatives: dict[int, str] = {}
+    by_label = _by_label(Path(path))
     for rows in _pools(file, pool):
+        if int(file.tasks[rows[0]]) in by_label:
+            counts.by_label += len(rows)
+            continue
         triples = [file[int(row)] for row in rows]
         texts = hard_negatives(_relations(triples), encoder, same=same, guard=guard)
         for row, triple, text in zip(rows.tolist(), triples, texts, strict=True):
@@ -87,6 +103,14 @@ def _pools(file: TripleFile, pool: int) -> Iterator[np.ndarray]:
     for task in np.unique(file.tasks):
         rows = np.flatnonzero(file.tasks == task)
         yield from np.split(rows, range(pool, len(rows), pool))
+
+
+def _by_label(path: Path) -> set[int]:
+    """Return the tasks that the manifest of a file lists as mined by label or output."""
+    manifest = path.with_name(path.name + ".manifest.json")
+    if not manifest.is_file():
+        return set()
+    return {task["task"] for task in read_json(manifest)["tasks"] if task.get("mined", "positives") != "positives"}
 
 
 def _relations(triples: list[Triple]) -> list[Relation]:

@@ -115,8 +115,8 @@ def _number(raw: dict[str, Any], name: str, default: float, path: Path) -> float
 def _token(raw: dict[str, Any], name: str, default: int, vocabulary: int, path: Path) -> int:
     value = raw.get(name)
     value = default if value is None else value
-    whole = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not whole or value != int(value) or not 0 <= value < vocabulary:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or value != int(value) or not 0 <= value < vocabulary:
         raise CheckpointError(f"{path} has {name} {_shown(value)}; it must be a token id below {vocabulary}")
     return int(value)
 

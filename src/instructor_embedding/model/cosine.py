@@ -18,7 +18,7 @@ def cosines(a: Any, b: Any) -> Tensor:
     Raises
     ------
     InputError
-        They are not tables of numbers, or differ in width.
+        They are not tables of values, or differ in width.
     """
     left, right = _rows(a, "the first vectors"), _rows(b, "the second vectors")
     if left.shape[1] != right.shape[1]:
@@ -35,7 +35,7 @@ def _rows(vectors: Any, name: str) -> Tensor:
     if not isinstance(vectors, Tensor):
         single = getattr(vectors, "ndim", 0) == 1 or (isinstance(vectors, (list, tuple)) and _is_number(vectors[:1]))
         vectors = torch.from_numpy(checked([vectors] if single else vectors, name))
-    rows = torch.atleast_2d(vectors).float()
+    rows: Tensor = torch.atleast_2d(vectors).float()
     if rows.ndim != 2:
         raise InputError(f"{name} must be of shape (n, dim), got {tuple(vectors.shape)}")
     return rows

@@ -10,7 +10,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def device_of(device: str | torch.device | None) -> torch.device:
-    """Return the device asked for, or the best one there is.
+    """Return the requested device, or the fastest available.
 
     Raises
     ------
@@ -20,16 +20,18 @@ def device_of(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device(_usable()[-1])
     try:
-        found = torch.device(device)
+        requested = torch.device(device)
     except (RuntimeError, TypeError, ValueError):
         raise InputError(f"device={device!r} is unknown; this torch can use: {', '.join(_usable())}") from None
-    if found.type not in (*_usable(), "meta") or (found.type == "cuda" and (found.index or 0) >= _cuda_count()):
-        raise InputError(f"device={str(found)!r} is not available; this torch can use: {', '.join(_usable())}")
-    return found
+    if requested.type not in (*_usable(), "meta") or (
+        requested.type == "cuda" and (requested.index or 0) >= _cuda_count()
+    ):
+        raise InputError(f"device={str(requested)!r} is not available; this torch can use: {', '.join(_usable())}")
+    return requested
 
 
 def dtype_of(dtype: str | torch.dtype | None) -> torch.dtype:
-    """Return the dtype asked for, float32 by default.
+    """Return the requested dtype, float32 by default.
 
     Raises
     ------
@@ -46,12 +48,12 @@ def dtype_of(dtype: str | torch.dtype | None) -> torch.dtype:
 
 def _usable() -> list[str]:
     """Device types this torch can use, the best one last."""
-    found = ["cpu"]
+    devices = ["cpu"]
     if torch.backends.mps.is_available():
-        found.append("mps")
+        devices.append("mps")
     if torch.cuda.is_available():
-        found.append("cuda")
-    return found
+        devices.append("cuda")
+    return devices
 
 
 def _cuda_count() -> int:

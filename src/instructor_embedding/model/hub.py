@@ -121,7 +121,7 @@ def _download(repo: str, options: dict[str, Any], local_only: bool) -> Path:
     except errors.RevisionNotFoundError:
         raise ModelNotFoundError(f"{repo} has no revision {options['revision']!r}") from None
     except errors.LocalEntryNotFoundError:
-        reason = "local files only were asked for" if offline else "the hub cannot be reached"
+        reason = "local_files_only was requested" if offline else "the hub cannot be reached"
         raise ModelNotFoundError(f"{repo} is not in the cache and {reason}; {_BY_HAND}") from None
 
 
@@ -139,11 +139,11 @@ def _fetched(repo: str, options: dict[str, Any]) -> Path:
     )
     try:
         info = huggingface_hub.HfApi(token=options["token"]).model_info(repo, revision=options["revision"])
-        wanted = _needed([file.rfilename for file in info.siblings or []], repo)
-        return Path(huggingface_hub.snapshot_download(repo, allow_patterns=wanted, **options))
+        patterns = _needed([file.rfilename for file in info.siblings or []], repo)
+        return Path(huggingface_hub.snapshot_download(repo, allow_patterns=patterns, **options))
     except meant:
         raise
-    except Exception as error:  # what the transport below the hub's library raises is no part of its promises
+    except Exception as error:  # huggingface_hub does not document the exceptions of its HTTP client
         try:
             return _cached(repo, options)
         except errors.LocalEntryNotFoundError:
@@ -182,5 +182,5 @@ def _needed(files: list[str], repo: str) -> list[str]:
             stem, _, suffix = chosen.removesuffix(".index.json").rpartition(".")
             needed += [prefix + name for name in names if name.startswith(f"{stem}-") and name.endswith(suffix)]
     if not any(file.endswith("config.json") for file in needed):
-        raise CheckpointError(f"{repo} on the hub holds no config.json; it is no T5 embedder")
+        raise CheckpointError(f"{repo} on the hub holds no config.json; it is not a T5 embedder")
     return needed

@@ -26,9 +26,9 @@ def check(shape: tuple[int, ...], codes: Any, scale: Any, columns: Any, is_table
         ("int8", (rows, width), "float32", (rows,)),
         ("uint8", (rows, width // 2), "float16", (rows, width // GROUP)),
     )
-    given = (_dtype(codes), tuple(codes.shape), _dtype(scale), tuple(scale.shape))
-    if given not in known or (given == known[1] and width % GROUP):
-        raise ValueError("{} {} with scales {} {}".format(*given))
+    stored = (_dtype(codes), tuple(codes.shape), _dtype(scale), tuple(scale.shape))
+    if stored not in known or (stored == known[1] and width % GROUP):
+        raise ValueError("{} {} with scales {} {}".format(*stored))
     if is_table and (columns is None or tuple(columns.shape) != (2, width) or _dtype(columns) != "float32"):
         raise ValueError("codes without the means and deviations of columns")
 
@@ -36,9 +36,10 @@ def check(shape: tuple[int, ...], codes: Any, scale: Any, columns: Any, is_table
 def dequantized(codes: npt.NDArray[Any], scale: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Return the float32 weight (rows, columns) that codes and scale stand for."""
     if codes.dtype == np.int8:
-        return codes.astype(np.float32) * scale[:, None]
+        weight: npt.NDArray[np.float32] = codes.astype(np.float32) * scale[:, None]
+        return weight
     steps = np.concatenate([codes & 15, codes >> 4], 1).astype(np.float32) - np.float32(8)
-    scaled = steps.reshape(*scale.shape, -1) * scale.astype(np.float32)[:, :, None]
+    scaled: npt.NDArray[np.float32] = steps.reshape(*scale.shape, -1) * scale.astype(np.float32)[:, :, None]
     return scaled.reshape(len(codes), -1)
 
 

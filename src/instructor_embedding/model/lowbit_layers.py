@@ -1,4 +1,4 @@
-"""Layers whose weights are in 8 or 4 bits, in the place of torch's; `lowbit` describes the formats."""
+"""Layers whose weights are in 8 or 4 bits, instead of torch's; `lowbit` describes the formats."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from torch import Tensor, nn
 from instructor_embedding.model.lowbit import GROUP, check
 
 _ROWS = 4096  # rows that are rounded together, to bound memory
-_TRIED = torch.linspace(0.80, 1.10, 13)  # scales tried for a group, as parts of largest / 8
+_TRIED = torch.linspace(0.80, 1.10, 13)  # scales tried for a group, as fractions of largest / 8
 
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
 class QuantizedLinear(nn.Module):
-    """A linear layer whose weight is held in 8 or 4 bits.
+    """A linear layer whose weight is stored in 8 or 4 bits.
 
     The engine's int8 path multiplies by the 8-bit codes themselves; `forward` multiplies by the weight they stand for,
-    made anew at each call and not kept.
+    which is dequantized at each call.
 
     Parameters
     ----------
     codes, scale : Tensor
-        As the head of this file says.
+        See `lowbit`.
     bias : Tensor of shape (out,), optional
     """
 
@@ -68,7 +68,7 @@ class QuantizedLinear(nn.Module):
 
 
 class QuantizedEmbedding(nn.Module):
-    """A table of embeddings held in 8 or 4 bits; rows are made from it as they are asked for."""
+    """A table of embeddings stored in 8 or 4 bits; only the requested rows are dequantized."""
 
     codes: Tensor
     scale: Tensor
@@ -87,8 +87,8 @@ class QuantizedEmbedding(nn.Module):
         mean = weight.mean(0)
         # a constant column deviates by the error of its mean alone, which is not to be blown up
         deviation = torch.maximum(weight.std(0, correction=0), mean.abs() * 1e-5).clamp(min=1e-30)
-        parts = [rounded((part - mean) / deviation, bits) for part in weight.split(_ROWS)]
-        codes, scale = (torch.cat(each) for each in zip(*parts, strict=True))
+        chunks = [rounded((rows - mean) / deviation, bits) for rows in weight.split(_ROWS)]
+        codes, scale = (torch.cat(tensors) for tensors in zip(*chunks, strict=True))
         return cls(codes, scale, torch.stack([mean, deviation]))
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -115,38 +115,38 @@ Quantized = (QuantizedLinear, QuantizedEmbedding)
 def rounded(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Return the codes and scale of a float weight (rows, columns).
 
-    In 8 bits a row's largest number becomes 127. In 4 bits the scale of each group is, of several, the one with the
-    least squared error. Where 4 bits cannot be (columns are no multiple of 32) the result has 8.
+    In 8 bits the largest value of each row becomes 127. In 4 bits the scale of each group is, of several, the one with
+    the least squared error. Weights whose columns are not a multiple of 32 cannot have 4 bits and get 8.
     """
     weight = weight.detach().float()
     if bits == 4 and weight.shape[1] % GROUP == 0:
-        parts = [_rounded4(part) for part in weight.split(_ROWS)]
-        return torch.cat([codes for codes, _ in parts]), torch.cat([scale for _, scale in parts])
+        chunks = [_rounded4(rows) for rows in weight.split(_ROWS)]
+        return torch.cat([codes for codes, _ in chunks]), torch.cat([scale for _, scale in chunks])
     scale = weight.abs().amax(1).clamp(min=1e-30) / 127
     return (weight / scale[:, None]).round_().to(torch.int8), scale
 
 
 def _rounded4(weight: Tensor) -> tuple[Tensor, Tensor]:
     groups = weight.view(len(weight), -1, GROUP)
-    # the largest number becomes -8, which has no positive partner: finer steps than dividing by 7
+    # the largest value becomes -8, which has no positive partner: finer steps than dividing by 7
     signed = groups.gather(2, groups.abs().argmax(2, keepdim=True)).squeeze(2) / -8
     best = torch.full_like(signed, torch.inf)
     scale = torch.zeros_like(signed, dtype=torch.float16)
     codes = torch.zeros_like(groups, dtype=torch.uint8)
-    for part in _TRIED.tolist():
-        tried = (signed * part).half()
-        found = _steps(groups, tried)
-        wrong = (found * tried.float()[:, :, None] - groups).square_().sum(2)
+    for fraction in _TRIED.tolist():
+        tried = (signed * fraction).half()
+        steps = _steps(groups, tried)
+        wrong = (steps * tried.float()[:, :, None] - groups).square_().sum(2)
         better = wrong < best
         best = torch.where(better, wrong, best)
         scale = torch.where(better, tried, scale)
-        codes = torch.where(better[:, :, None], (found + 8).to(torch.uint8), codes)
+        codes = torch.where(better[:, :, None], (steps + 8).to(torch.uint8), codes)
     low, high = codes.view(len(weight), -1).chunk(2, 1)
     return low | (high << 4), scale
 
 
 def _steps(groups: Tensor, scale: Tensor) -> Tensor:
-    """Return the nearest whole numbers of steps, -8 to 7."""
+    """Return the nearest integers of steps, -8 to 7."""
     step = scale.float()[:, :, None]
     return torch.where(step == 0, 0, groups / step).round_().clamp_(-8, 7)
 
@@ -176,24 +176,24 @@ def weight_of(layer: Any) -> Tensor:
     if isinstance(layer, QuantizedLinear):
         return dequantized(layer.codes, layer.scale)
     weight = layer.weight() if callable(layer.weight) else layer.weight
-    found: Tensor = weight.dequantize() if weight.is_quantized else weight
-    return found
+    floats: Tensor = weight.dequantize() if weight.is_quantized else weight
+    return floats
 
 
 def int8_of(layer: Any) -> tuple[Tensor, Tensor]:
-    """Return a linear layer's weight in 8 bits: as it is held where it is held so, else rounded."""
+    """Return a linear layer's weight in 8 bits: the stored codes where there are any, else rounded."""
     if isinstance(layer, QuantizedLinear) and layer.codes.dtype == torch.int8:
         return layer.codes, layer.scale
     return rounded(weight_of(layer), 8)
 
 
 def is_dynamic(layer: Any) -> bool:
-    """Say whether ``torch.quantization.quantize_dynamic`` made this layer; its weight is a method."""
+    """Return True if ``torch.quantization.quantize_dynamic`` made this layer; its weight is a method."""
     return isinstance(layer, nn.Module) and callable(getattr(layer, "weight", None))
 
 
 def stored_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return a module's tensors as a file holds them: codes as ``NAME.weight``, their scale as ``NAME.weight_scale``.
+    """Return a module's tensors as a file stores them: codes as ``NAME.weight``, their scale as ``NAME.weight_scale``.
 
     A layer that ``torch.quantization.quantize_dynamic`` made is stored with the codes that it has.
 
@@ -202,22 +202,22 @@ def stored_tensors(module: nn.Module) -> dict[str, Tensor]:
     ValueError
         A layer's weights cannot be taken out of it.
     """
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name, layer in module.named_modules():
         dot = f"{name}." if name else ""
         if isinstance(layer, Quantized):
-            found |= {f"{dot}weight": layer.codes, f"{dot}weight_scale": layer.scale}
+            tensors |= {f"{dot}weight": layer.codes, f"{dot}weight_scale": layer.scale}
             if isinstance(layer, QuantizedEmbedding):
-                found |= {f"{dot}weight_columns": layer.columns}
+                tensors |= {f"{dot}weight_columns": layer.columns}
         elif is_dynamic(layer):
             codes, scale = _dynamic(layer)
             bias = layer.bias()
-            found |= {f"{dot}weight": codes, f"{dot}weight_scale": scale}
-            found |= {} if bias is None else {f"{dot}bias": bias}
+            tensors |= {f"{dot}weight": codes, f"{dot}weight_scale": scale}
+            tensors |= {} if bias is None else {f"{dot}bias": bias}
         own = [*layer.named_parameters(recurse=False)]
         own += [] if isinstance(layer, Quantized) else [*layer.named_buffers(recurse=False)]
-        found |= {f"{dot}{each}": tensor for each, tensor in own}
-    return found
+        tensors |= {f"{dot}{key}": tensor for key, tensor in own}
+    return tensors
 
 
 def _dynamic(layer: Any) -> tuple[Tensor, Tensor]:
@@ -225,9 +225,9 @@ def _dynamic(layer: Any) -> tuple[Tensor, Tensor]:
     weight = layer.weight()
     if weight.dtype != torch.qint8:
         raise ValueError(f"its weights are {weight.dtype}")
-    each = weight.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric)
-    zero = weight.q_per_channel_zero_points() if each else torch.tensor(weight.q_zero_point())
-    scale = weight.q_per_channel_scales() if each else torch.full((weight.shape[0],), weight.q_scale())
+    per_row = weight.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric)
+    zero = weight.q_per_channel_zero_points() if per_row else torch.tensor(weight.q_zero_point())
+    scale = weight.q_per_channel_scales() if per_row else torch.full((weight.shape[0],), weight.q_scale())
     if zero.any():
         raise ValueError("their zero is not at 0")
     return weight.int_repr(), scale.float()
@@ -260,7 +260,7 @@ def quantized_layer(layer: Any, bits: int) -> QuantizedLinear | QuantizedEmbeddi
 
 
 def plain_layer(layer: Any) -> nn.Module:
-    """Return torch's own layer with the float32 weight of one that is held in few bits."""
+    """Return torch's own layer with the float32 weight of one that is stored in few bits."""
     weight = weight_of(layer).clone()
     if not hasattr(layer, "in_features"):
         return nn.Embedding(weight.shape[0], weight.shape[1], _weight=weight)
@@ -274,22 +274,22 @@ def plain_layer(layer: Any) -> nn.Module:
 
 
 def without_quantization(module: _Module) -> _Module:
-    """Return `module` with float32 weights alone: itself, or a copy where layers are held in few bits."""
-    held = {id(layer): plain_layer(layer) for layer in module.modules() if isinstance(layer, Quantized)}
+    """Return `module` with float32 weights alone: itself, or a copy where layers are stored in few bits."""
+    plain = {id(layer): plain_layer(layer) for layer in module.modules() if isinstance(layer, Quantized)}
     # deepcopy takes what it finds in its memo as copied
-    return copy.deepcopy(module, dict[int, Any](held)) if held else module
+    return copy.deepcopy(module, dict[int, Any](plain)) if plain else module
 
 
 def count_parameters(module: nn.Module) -> int:
     """Return how many weights a module has, in whatever bits."""
-    held = [layer for layer in module.modules() if isinstance(layer, Quantized)]
-    return sum(len(layer.codes) * columns_of(layer.codes) for layer in held) + sum(
+    quantized = [layer for layer in module.modules() if isinstance(layer, Quantized)]
+    return sum(len(layer.codes) * columns_of(layer.codes) for layer in quantized) + sum(
         weight.numel() for weight in module.parameters()
     )
 
 
 def weight_dtypes(module: nn.Module) -> list[str]:
-    """Return what a module's weights are held in, such as ``["float32", "int8"]``."""
-    held = [layer for layer in module.modules() if isinstance(layer, Quantized)]
-    found = {f"int{bits_of(layer.codes)}" for layer in held}
-    return sorted(found | {str(weight.dtype).removeprefix("torch.") for weight in module.parameters()})
+    """Return the number formats of a module's weights, such as ``["float32", "int8"]``."""
+    quantized = [layer for layer in module.modules() if isinstance(layer, Quantized)]
+    formats = {f"int{bits_of(layer.codes)}" for layer in quantized}
+    return sorted(formats | {str(weight.dtype).removeprefix("torch.") for weight in module.parameters()})

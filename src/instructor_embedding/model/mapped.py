@@ -1,4 +1,4 @@
-"""Memory of weights that are mapped from a file, given back when a packed copy of them is in use."""
+"""Memory of weights that are mapped from a file, released when a packed copy of them is in use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAPPING = re.compile(  # one mapping in /proc/self/smaps; file 0 is memory with
 
 
 def release(addresses: Iterable[int]) -> None:
-    """Give back the memory of arrays that are mapped from a file and were never written to; Linux only.
+    """Release the memory of arrays that are mapped from a file and were never written to; Linux only.
 
     Use it once, after packing all matrices of a model: they stay readable, from the file.
     """

@@ -23,7 +23,8 @@ def buckets(length: int, config: T5Config) -> npt.NDArray[np.int64]:
     # in float32, as the published models were trained: borders of buckets depend on it
     ratio = np.log(np.maximum(size, 1).astype(np.float32) / np.float32(exact)) / growth * np.float32(half - exact)
     far = np.minimum(exact + ratio.astype(np.int64), half - 1)
-    return np.where(size < exact, size, far) + half * (distance > 0)
+    index: npt.NDArray[np.int64] = np.where(size < exact, size, far) + half * (distance > 0)
+    return index
 
 
 def distance_bias(table: Float32, length: int, config: T5Config) -> Float32:

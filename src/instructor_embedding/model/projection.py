@@ -37,13 +37,13 @@ def _matrix(layer: DenseWeights) -> Float32:
 
 def _sigmoid(x: Float32) -> Float32:
     with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-x))
+        sigmoid: Float32 = np.float32(1) / (np.float32(1) + np.exp(-x))
+    return sigmoid
 
 
 def _gelu(x: Float32) -> Float32:
     erf = np.fromiter(map(math.erf, (x.ravel() * math.sqrt(0.5)).tolist()), np.float64, x.size).reshape(x.shape)
-    gelu: Float32 = x * 0.5 * (1 + erf)
-    return gelu
+    return (x * 0.5 * (1 + erf)).astype(np.float32)
 
 
 _ACTIVATIONS: dict[str, Callable[[Float32], Float32]] = {

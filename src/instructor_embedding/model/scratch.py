@@ -70,17 +70,17 @@ def random_embedder(shape: str, tokenizer: Tokenizer, *, seed: int = 0, vocab_si
 
 def fill(module: nn.Module, random: np.random.RandomState) -> None:
     """Draw weights with the standard deviations of T5's own initialization, in a fixed order."""
-    for part in module.modules():
-        if isinstance(part, RMSNorm):
-            nn.init.ones_(part.weight)
-        elif isinstance(part, nn.Embedding):
-            _draw(part.weight, random, 1.0 if part.num_embeddings > 64 else part.embedding_dim**-0.5)
-        elif isinstance(part, Attention):
-            _draw(part.q.weight, random, (part.q.in_features * part.q.out_features / part.heads) ** -0.5)
-            for linear in (part.k, part.v, part.o):
+    for layer in module.modules():
+        if isinstance(layer, RMSNorm):
+            nn.init.ones_(layer.weight)
+        elif isinstance(layer, nn.Embedding):
+            _draw(layer.weight, random, 1.0 if layer.num_embeddings > 64 else layer.embedding_dim**-0.5)
+        elif isinstance(layer, Attention):
+            _draw(layer.q.weight, random, (layer.q.in_features * layer.q.out_features / layer.heads) ** -0.5)
+            for linear in (layer.k, layer.v, layer.o):
                 _draw(linear.weight, random, linear.in_features**-0.5)
-        elif isinstance(part, (FeedForward, Dense)):
-            for product in part.children():
+        elif isinstance(layer, (FeedForward, Dense)):
+            for product in layer.children():
                 if isinstance(product, nn.Linear):
                     _draw(product.weight, random, product.in_features**-0.5)
 

@@ -4,7 +4,7 @@ Letters of shapes: B texts, L tokens of the longest text, T tokens of all texts 
 F d_ff. The architecture is that of T5 (arXiv 1910.10683) and T5 1.1: RMS norms before each sublayer, no biases,
 attention scores not scaled, one bias of relative positions shared by all layers.
 
-The residual stream is float32 whatever the dtype of the weights, and in float16 the second product of the feed-forward
+The residual stream is float32 whatever the dtype of the weights, and in float16 the second GEMM of the feed-forward
 layer stays float32 too: T5 leaves the range of float16 there.
 """
 
@@ -59,7 +59,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """Attend within each row of `x` (B, L, D), with `bias` (B or 1, H, L, L) added to the scores."""
-        query, key, value = (self._split(product(x)) for product in (self.q, self.k, self.v))
+        query, key, value = (self._split(layer(x)) for layer in (self.q, self.k, self.v))
         dropout = self.dropout_rate if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, bias.to(query.dtype), dropout, False, scale=1.0)
         return cast(Tensor, self.o(mixed.transpose(1, 2).flatten(2)))
@@ -68,23 +68,23 @@ class Attention(nn.Module):
         """Attend within each text of packed `x` (T, D), with `bias` (1, H, L, L) of the longest text."""
         runs = list(batch.runs())
         sizes = [count * length for _, count, length in runs]
-        # split and cat keep one node a product in the autograd graph; slices would each clear a whole gradient
-        parts = zip(runs, *(product(x).split(sizes) for product in (self.q, self.k, self.v)), strict=True)
+        # split and cat keep one autograd node per GEMM; with slices, each would allocate and clear a full gradient
+        groups = zip(runs, *(layer(x).split(sizes) for layer in (self.q, self.k, self.v)), strict=True)
         dropout = self.dropout_rate if self.training else 0.0
         mixed = []
-        for (_, count, length), *part in parts:
-            q, k, v = (tensor.view(count, length, self.heads, -1).transpose(1, 2) for tensor in part)
+        for (_, count, length), *states in groups:
+            q, k, v = (tensor.view(count, length, self.heads, -1).transpose(1, 2) for tensor in states)
             near = bias[:, :, :length, :length].to(q.dtype)
             run = F.scaled_dot_product_attention(q, k, v, near, dropout, False, scale=1.0)
             mixed.append(run.transpose(1, 2).reshape(count * length, -1))
         return cast(Tensor, self.o(torch.cat(mixed)))
 
-    def _split(self, product: Tensor) -> Tensor:
-        return product.view(*product.shape[:2], self.heads, -1).transpose(1, 2)
+    def _split(self, states: Tensor) -> Tensor:
+        return states.view(*states.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
-    """Two products with an activation between them, gated in T5 1.1."""
+    """Two linear layers with an activation between them, gated in T5 1.1."""
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer: attention, then feed-forward, each behind a norm and added to the residual stream."""
+    """One layer: attention, then feed-forward, each after a norm and added to the residual stream."""
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()
@@ -138,7 +138,8 @@ class T5Encoder(nn.Module):
     Attributes
     ----------
     checkpointing : bool
-        Keep one value a layer for the way back and compute the rest anew: less memory, a third more time.
+        Activation checkpointing: store the input of each layer and recompute the rest in the backward pass; less
+        memory, a third more time.
     """
 
     def __init__(self, config: T5Config) -> None:
@@ -184,7 +185,7 @@ class T5Encoder(nn.Module):
         return self._through(torch.from_numpy(batch.ids).to(bias.device), bias, batch)
 
     def _through(self, ids: Tensor, bias: Tensor, batch: Packed | None) -> Tensor:
-        """Run all blocks; while training with `checkpointing`, their inner values are computed anew going back."""
+        """Run all blocks; with `checkpointing`, their inner values are recomputed in the backward pass."""
         hidden = self.dropout(self.embedding(ids).float())
         for block in self.blocks:
             if self.checkpointing and torch.is_grad_enabled():
@@ -211,15 +212,15 @@ class T5Encoder(nn.Module):
         return torch.from_numpy(buckets(length, self.config)).to(self.device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> T5Encoder:
-        """Convert as ``nn.Module`` does, but keep the second feed-forward products out of float16."""
+        """Convert as ``nn.Module`` does, but keep the second feed-forward layer out of float16."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for block in self.blocks:
-            product = cast(Block, block).feed_forward.wo
-            if isinstance(product, nn.Linear) and product.weight.dtype == torch.float16:
-                product.float()
+            layer = cast(Block, block).feed_forward.wo
+            if isinstance(layer, nn.Linear) and layer.weight.dtype == torch.float16:
+                layer.float()
         return self
 
 
 def _table(rows: int, columns: int) -> nn.Embedding:
-    """Return an embedding that is not yet filled: to draw its numbers on the meta device would import a compiler."""
+    """Return an embedding that is not yet filled: to draw its values on the meta device would import a compiler."""
     return nn.Embedding(rows, columns, _weight=torch.empty(rows, columns))

@@ -60,7 +60,7 @@ class TextTokenizer:
     @max_length.setter
     def max_length(self, value: int) -> None:
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise InputError(f"max_seq_length must be a whole number of at least 1, got {value!r}")
+            raise InputError(f"max_seq_length must be an integer of at least 1, got {value!r}")
         self._max_length = int(value)
 
     def pack(self, pairs: Sequence[Pair]) -> Packed:

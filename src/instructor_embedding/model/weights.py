@@ -1,4 +1,4 @@
-"""Weights: all numbers of a model as numpy arrays, in the formats that they are stored in; no torch."""
+"""Weights: all values of a model as numpy arrays, in the formats that they are stored in; no torch."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from instructor_embedding.instruction import Pair
 from instructor_embedding.serving import texts
+from instructor_embedding.serving.job import Job
 from instructor_embedding.serving.lane import Input, Lane
-from instructor_embedding.serving.queue import Job
 from instructor_embedding.serving.refusal import ClientGoneError, RefusedError
 from instructor_embedding.serving.service import Served, Service
 

@@ -14,99 +14,18 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-import math
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from instructor_embedding.errors import InstructorError, TruncationError
-from instructor_embedding.model.packed import Int32, Packed
+from instructor_embedding.errors import TruncationError
+from instructor_embedding.model.packed import Packed
+from instructor_embedding.serving.job import SHARE, DrainingError, Job, OverloadedError, Slice, sliced, tags
 from instructor_embedding.serving.lane import Input, Lane
 from instructor_embedding.serving.metrics import Metrics
-
-SLICE_TEXTS = 32  # texts of a request that are scheduled together
-SHARE = 4  # a slice has at most 1 / SHARE of a batch's tokens
-
-
-class OverloadedError(InstructorError):
-    """The queue has more work than it can begin in time; `retry_after` is in seconds."""
-
-    def __init__(self, retry_after: float, reason: str) -> None:
-        self.retry_after = max(1, math.ceil(retry_after))
-        super().__init__(f"the server is overloaded: {reason}; try again in {self.retry_after} s")
-
-
-class DrainingError(InstructorError):
-    """The server is about to stop and takes no new work."""
-
-
-@dataclass(eq=False)
-class Job:
-    """The texts of one request, from submission to result.
-
-    Parameters
-    ----------
-    lane : Lane
-        The model that computes them, and what it computes.
-    inputs : sequence of Pair or Packed
-        A `Pair`, or one text that is already tokenized.
-    truncate : bool
-        Truncate texts that are too long; else the request fails with TruncationError.
-    result : asyncio.Future
-        Resolved in the event loop with `rows`.
-    rows : list
-        One item per text: float32 of shape (dim,), or of shape (tokens, d_model) for token states.
-    full, lengths : int32 of shape (n,)
-        Tokens before and after truncation.
-    queue_seconds, tokenize_seconds, compute_seconds : float
-        Where the time went, for the reply's headers.
-    """
-
-    lane: Lane
-    inputs: Sequence[Input]
-    truncate: bool
-    result: asyncio.Future[Job]
-    tokens: int
-    deadline: float
-    submitted: float = field(default_factory=time.perf_counter)
-    rows: list[Any] = field(default_factory=list)
-    full: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
-    lengths: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
-    started: bool = False
-    over: bool = False  # answered, failed or abandoned: its slices are dropped
-    pending: int = 0
-    remaining: int = 0
-    queue_seconds: float = 0.0
-    tokenize_seconds: float = 0.0
-    compute_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.pending = len(self.inputs)
-        self.remaining = self.tokens
-        self.rows = [None] * len(self.inputs)
-        self.full = np.zeros(len(self.inputs), np.int32)
-        self.lengths = np.zeros(len(self.inputs), np.int32)
-
-    @property
-    def truncated(self) -> int:
-        """Texts that were truncated."""
-        return int((self.full > self.lengths).sum())
-
-
-@dataclass(eq=False)
-class Slice:
-    """Some consecutive texts of a job: what is scheduled. `tokens` is an estimate until they are tokenized."""
-
-    job: Job
-    first: int
-    last: int
-    tokens: int
-    packed: Packed | None = None
-    index: Any = None
 
 
 class Queue:
@@ -171,8 +90,8 @@ class Queue:
             self._jobs.add(job)
             self.backlog += tokens
             heap = self._heaps.setdefault(lane, [])
-            slices = _sliced(job, costs, max(1, lane.budget // SHARE))
-            for tag, slice_ in zip(_tags(slices, self._virtual, lane.budget), slices, strict=True):
+            slices = sliced(job, costs, lane.budget)
+            for tag, slice_ in zip(tags(slices, self._virtual, lane.budget), slices, strict=True):
                 heapq.heappush(heap, (tag, next(self._numbers), slice_))
             self._slices_wait.notify()
         self.metrics.queue_tokens.set(self.backlog)
@@ -384,29 +303,6 @@ class Queue:
         job.remaining = 0
         self.metrics.queue_tokens.set(self.backlog)
         self.metrics.queue_requests.set(len(self._jobs))
-
-
-def _sliced(job: Job, costs: list[int], most: int) -> list[Slice]:
-    """Cut a job into slices of at most `most` estimated tokens or one text."""
-    slices, first, tokens = [], 0, 0
-    for position, cost in enumerate(costs):
-        if position > first and (tokens + cost > most or position - first == SLICE_TEXTS):
-            slices.append(Slice(job, first, position, tokens))
-            first, tokens = position, 0
-        tokens += cost
-    slices.append(Slice(job, first, len(costs), tokens))
-    return slices
-
-
-def _tags(slices: list[Slice], start: float, budget: int) -> list[float]:
-    """Return each slice's tag; those that fit in one batch share the tag of the last, so that they stay together."""
-    tags, first, total = [], 0, start
-    for position, slice_ in enumerate(slices):
-        if position > first and total + slice_.tokens - start > budget:
-            tags += [total] * (position - first)
-            first, start = position, total
-        total += slice_.tokens
-    return tags + [total] * (len(slices) - first)
 
 
 def _answer(jobs: list[Job]) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from instructor_embedding.errors import InputError, InstructorError, TruncationError, nearest
-from instructor_embedding.serving.queue import DrainingError, OverloadedError
+from instructor_embedding.serving.job import DrainingError, OverloadedError
 from instructor_embedding.serving.schema import Error, ErrorDetail, OpenAIError
 from instructor_embedding.serving.service import UnknownModelError
 from instructor_embedding.serving.texts import TooManyTextsError

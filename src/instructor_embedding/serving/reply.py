@@ -13,7 +13,7 @@ from starlette.responses import Response
 from instructor_embedding.errors import InputError
 from instructor_embedding.model.packed import Float32
 from instructor_embedding.quantization.codes import truncated
-from instructor_embedding.serving.queue import Job
+from instructor_embedding.serving.job import Job
 
 NUMPY = orjson.OPT_SERIALIZE_NUMPY
 RAW = "application/octet-stream"
@@ -67,7 +67,7 @@ def openai(rows: Any, dtype: str, encoding: str, model: str, usage: dict[str, in
 
 
 def _base64(rows: Any, dtype: str, model: str, usage: dict[str, int]) -> bytes:
-    """Return that body with vectors in base64; it is joined from bytes, as an encoder of JSON would look at each one."""
+    """Return that body with vectors in base64, joined from bytes: an encoder of JSON would look at each character."""
     entries = []
     for index, row in enumerate(rows):
         value, scale = row, b""

@@ -120,10 +120,12 @@ static void HERE(strip)(const struct attention *what, const struct HERE(scratch)
     const int key_words = what->head * BYTES / 4;
     float sums[TILE_ROWS];
     for (int i = 0; i < count; i++)
-        memcpy(scratch->queries + i * scratch->query_stride, HERE(row_of)(what, query + i, 0), (size_t)what->head * BYTES);
+        memcpy(scratch->queries + i * scratch->query_stride, HERE(row_of)(what, query + i, 0),
+               (size_t)what->head * BYTES);
     for (int key = 0; key < scratch->keys_padded; key += 2 * LANES)
         TILES[count - 1](scratch->queries, scratch->query_stride, scratch->keys + (size_t)key * key_words * 4,
-                         (size_t)key_words, scratch->keys, (size_t)key_words, 0, scratch->scores + key, (size_t)scratch->keys_padded);
+                         (size_t)key_words, scratch->keys, (size_t)key_words, 0, scratch->scores + key,
+                         (size_t)scratch->keys_padded);
     for (int i = 0; i < count; i++)
         sums[i] = HERE(softmax)(scratch->scores + (size_t)i * scratch->keys_padded, what->bias - (query + i),
                                 what->length, (what->length + LANES - 1) / LANES * LANES,
@@ -134,7 +136,8 @@ static void HERE(strip)(const struct attention *what, const struct HERE(scratch)
         char *to = what->mixed + (size_t)(query - what->skip + row) * what->mixed_stride +
                    (size_t)what->number * what->head * BYTES;
         for (int i = 0; i < what->head; i += LANES)
-            STORE_ELEMENTS_TAIL(to + BYTES * i, vec_mul(vec_load(scratch->mixed + row * scratch->head_padded + i), share),
+            STORE_ELEMENTS_TAIL(to + BYTES * i,
+                                vec_mul(vec_load(scratch->mixed + row * scratch->head_padded + i), share),
                                 what->head - i);
     }
 }

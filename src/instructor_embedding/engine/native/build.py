@@ -48,8 +48,8 @@ def commands(folder: Path, scratch: Path, target: Path, compiler: list[str], mac
     flags = dict.fromkeys(SOURCES, ()) | KERNELS.get(machine, {"kernels_plain.c": ()})
     objects = [str(scratch / f"{Path(name).stem}.o") for name in flags]
     steps = [
-        [*compiler, *common, *own, "-c", str(folder / name), "-o", made]
-        for (name, own), made in zip(flags.items(), objects, strict=True)
+        [*compiler, *common, *own, "-c", str(folder / name), "-o", output]
+        for (name, own), output in zip(flags.items(), objects, strict=True)
     ]
     libraries = [] if sys.platform == "win32" else ["-lpthread", "-lm"]
     return [*steps, [*compiler, "-shared", "-o", str(target), *objects, *libraries]]

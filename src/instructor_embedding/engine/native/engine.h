@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* Version of the exported functions and of the structures that callers fill; native_library.py has the same number.
-   Raise both with every change, including those that leave every size and offset as it was. */
+   Raise both with every change, including those that change no size or offset. */
 enum { ENGINE_ABI = 3 };
 
 #if defined(_WIN32)
@@ -17,7 +17,7 @@ enum { ENGINE_ABI = 3 };
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-/* Of stored numbers; the first three are also what matmuls compute in. */
+/* Of stored elements; the first three are also what matmuls compute in. */
 enum format { FLOAT32, BFLOAT16, INT8, INT4, FLOAT16 };
 enum { KINDS = 3 };
 enum activation { RELU, GELU, GELU_NEW, SILU };

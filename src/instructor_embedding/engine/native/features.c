@@ -16,19 +16,20 @@ int32_t cpu_features(void)
 {
     enum { OSXSAVE = 1 << 27, FMA = 1 << 12, F16C = 1 << 29, AVX2 = 1 << 5, YMM = 0x6, ZMM = 0xe6 };
     const uint32_t avx512 = 1u << 16 | 1u << 30 | 1u << 17 | 1u << 31; /* F, BW, DQ, VL */
-    uint32_t a, b, c, d, one[4], seven[4] = {0}, more[4] = {0};
-    if (!__get_cpuid(1, &one[0], &one[1], &one[2], &one[3]) || !(one[2] & OSXSAVE))
+    uint32_t a, b, c, d, leaf1[4], leaf7[4] = {0}, leaf7_1[4] = {0};
+    if (!__get_cpuid(1, &leaf1[0], &leaf1[1], &leaf1[2], &leaf1[3]) || !(leaf1[2] & OSXSAVE))
         return 0;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
-        seven[0] = a, seven[1] = b, seven[2] = c;
-    if (seven[0] >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d))
-        more[0] = a;
+        leaf7[0] = a, leaf7[1] = b, leaf7[2] = c;
+    if (leaf7[0] >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d))
+        leaf7_1[0] = a;
     const uint32_t states = saved_states();
-    if (!(one[2] & FMA) || !(one[2] & F16C) || !(seven[1] & AVX2) || (states & YMM) != YMM)
+    if (!(leaf1[2] & FMA) || !(leaf1[2] & F16C) || !(leaf7[1] & AVX2) || (states & YMM) != YMM)
         return 0;
-    int32_t features = CPU_AVX2 | (more[0] & 1 << 4 ? CPU_AVX_VNNI : 0);
-    if ((seven[1] & avx512) == avx512 && (states & ZMM) == ZMM)
-        features |= CPU_AVX512 | (seven[2] & 1 << 11 ? CPU_AVX512_VNNI : 0) | (more[0] & 1 << 5 ? CPU_AVX512_BF16 : 0);
+    int32_t features = CPU_AVX2 | (leaf7_1[0] & 1 << 4 ? CPU_AVX_VNNI : 0);
+    if ((leaf7[1] & avx512) == avx512 && (states & ZMM) == ZMM)
+        features |= CPU_AVX512 | (leaf7[2] & 1 << 11 ? CPU_AVX512_VNNI : 0) |
+                    (leaf7_1[0] & 1 << 5 ? CPU_AVX512_BF16 : 0);
     return features;
 }
 

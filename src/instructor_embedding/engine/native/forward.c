@@ -124,8 +124,8 @@ static void rest_of_layer(const struct run *run, struct group *group, const stru
     }
     for (int from, to; group_take(group, count, 0, &from, &to);)
         for (int i = from; i < to; i++)
-            run->kernels->norm(FLOAT32, hidden + i * run->hidden_stride, model->final_norm, model->width, model->epsilon,
-                               (char *)(hidden + i * run->hidden_stride), NULL);
+            run->kernels->norm(FLOAT32, hidden + i * run->hidden_stride, model->final_norm, model->width,
+                               model->epsilon, (char *)(hidden + i * run->hidden_stride), NULL);
 }
 
 static void attend(const struct run *run, int number, int text, int head, char *scratch)

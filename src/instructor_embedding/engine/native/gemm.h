@@ -16,22 +16,22 @@ static tile *const *tiles_of(enum format kind)
 
 static vec sigmoid(vec x)
 {
-    vec one = vec_set(1.f);
-    return vec_div(one, vec_add(one, vec_exp(vec_sub(vec_zero(), x))));
+    vec unit = vec_set(1.f);
+    return vec_div(unit, vec_add(unit, vec_exp(vec_sub(vec_zero(), x))));
 }
 
 /* Abramowitz and Stegun 7.1.26, within 1.5e-7. */
 static vec vec_erf(vec x)
 {
-    vec size = vec_abs(x), one = vec_set(1.f);
-    vec t = vec_div(one, vec_fma(size, vec_set(0.3275911f), one));
+    vec size = vec_abs(x), unit = vec_set(1.f);
+    vec t = vec_div(unit, vec_fma(size, vec_set(0.3275911f), unit));
     vec sum = vec_set(1.061405429f);
     sum = vec_fma(sum, t, vec_set(-1.453152027f));
     sum = vec_fma(sum, t, vec_set(1.421413741f));
     sum = vec_fma(sum, t, vec_set(-0.284496736f));
     sum = vec_fma(sum, t, vec_set(0.254829592f));
     vec rest = vec_exp(vec_mul(size, vec_sub(vec_zero(), size)));
-    return vec_signed(vec_fnma(vec_mul(sum, t), rest, one), x);
+    return vec_signed(vec_fnma(vec_mul(sum, t), rest, unit), x);
 }
 
 static inline vec activate(vec x, enum activation activation)
@@ -70,7 +70,7 @@ struct tile_sums {
     enum activation activation;
 };
 
-/* In a gated layer the tile's left vector holds gates and the right one the values of the same LANES outputs. */
+/* In a gated layer the tile's left vector holds gates and the right vector the values of the same LANES outputs. */
 static ALWAYS_INLINE void finish_rows(const struct tile_sums *at, const float *row_scale, const struct target *target,
                                       char *to, const enum finish finish)
 {
@@ -124,12 +124,12 @@ static void finish(const struct tile_sums *at, const float *row_scale, const str
 }
 
 /* Part of a panel that a group of tiles multiplies: `steps` steps, `bytes` bytes each. */
-struct part {
+struct slice {
     const char *panel;
     size_t steps, bytes;
 };
 
-/* Prefetches, for writing, of where the sums of a tile will go: the rows of a target of many columns lie in no cache. */
+/* Prefetches, for writing, of where the sums of a tile will go: a target of many columns is larger than the cache. */
 static inline void prefetch_target(const struct target *target, int column, int row, int next)
 {
     const size_t size = element_bytes(target->finish);
@@ -138,19 +138,20 @@ static inline void prefetch_target(const struct target *target, int column, int 
         PREFETCH_TO_WRITE(to);
 }
 
-/* Tiles `first` to `last` of the rows by one panel. With GROUP > 1 the panel is taken in parts that stay in the L1 cache
-   while all tiles of the group use them, and the sums of a part are added to those of the parts before. Meanwhile each
-   tile prefetches its share of the next part, evenly over its steps: in a burst, lines that come from memory would fill
-   the cache's miss buffers, and the rows would wait behind them. */
-static void multiply_group(enum format kind, const struct rows *rows, int count, const struct part *panel, size_t offset,
-                           int first, int last, struct tile_sums *at, float *sums, const struct target *target)
+/* Tiles `first` to `last` of the rows by a panel. With GROUP > 1 the panel is taken in slices that stay in the L1 cache
+   while all tiles of the group use them, and the sums of a slice are added to those of the slices before. Meanwhile
+   each tile prefetches its share of the next slice, evenly over its steps: in a burst, lines that come from memory
+   would fill the miss buffers of the cache, and loads of the rows would wait for them. */
+static void multiply_group(enum format kind, const struct rows *rows, int count, const struct slice *panel,
+                           size_t offset, int first, int last, struct tile_sums *at, float *sums,
+                           const struct target *target)
 {
     const int tiles = (count + TILE_ROWS - 1) / TILE_ROWS, column = at->column / (finish_gates(target->finish) ? 2 : 1);
-    const size_t block = GROUP > 1 ? (size_t)PART * (kind == INT8 ? 2 : 1) : panel->steps;
+    const size_t block = GROUP > 1 ? (size_t)SLICE * (kind == INT8 ? 2 : 1) : panel->steps;
     for (size_t step = 0; step < panel->steps; step += block) {
         const size_t steps = panel->steps - step < block ? panel->steps - step : block;
-        const struct part part = {panel->panel + step * panel->bytes, steps, panel->bytes};
-        const size_t lines = steps * part.bytes / 64, interval = (size_t)(last - first) * 64 / part.bytes;
+        const struct slice slice = {panel->panel + step * panel->bytes, steps, panel->bytes};
+        const size_t lines = steps * slice.bytes / 64, interval = (size_t)(last - first) * 64 / slice.bytes;
         for (int number = first; number < last; number++) {
             const int row = (int)((int64_t)number * count / tiles), next = (int)((int64_t)(number + 1) * count / tiles);
             const size_t share = lines * (size_t)(number - first) / (size_t)(last - first);
@@ -158,7 +159,7 @@ static void multiply_group(enum format kind, const struct rows *rows, int count,
             if (GROUP > 1 && step + steps == panel->steps)
                 prefetch_target(target, column, row, next);
             tiles_of(kind)[next - row - 1](rows->values + row * rows->stride + (offset + step) * 4, rows->stride,
-                                           part.panel, steps, part.panel + steps * part.bytes + share * 64, interval,
+                                           slice.panel, steps, slice.panel + steps * slice.bytes + share * 64, interval,
                                            step > 0, own, 2 * LANES);
             if (step + steps < panel->steps)
                 continue;
@@ -174,7 +175,8 @@ static void gemm(enum format kind, const struct rows *rows, int count, const str
                  const struct target *target)
 {
     float sums[GROUP * TILE_ROWS * 2 * LANES] __attribute__((aligned(64)));
-    const int step_size = kind == INT8 ? INT8_STEP : kind == BFLOAT16 ? 2 : 1, tiles = (count + TILE_ROWS - 1) / TILE_ROWS;
+    const int step_size = kind == INT8 ? INT8_STEP : kind == BFLOAT16 ? 2 : 1;
+    const int tiles = (count + TILE_ROWS - 1) / TILE_ROWS;
     const size_t steps = (size_t)((weight->inputs + step_size - 1) / step_size);
     const size_t bytes = 2 * LANES * (kind == INT8 ? INT8_STEP : 4);
     const size_t block = ADD_BLOCKS && kind != INT8 && target->finish == ADD ? BLOCK : steps;
@@ -183,14 +185,14 @@ static void gemm(enum format kind, const struct rows *rows, int count, const str
         const size_t taken = steps - step < block ? steps - step : block;
         for (int panel = first; panel < last; panel++) {
             const int column = panel * 2 * LANES;
-            const struct part part = {weight->panels + ((size_t)panel * steps + step) * bytes, taken, bytes};
+            const struct slice slice = {weight->panels + ((size_t)panel * steps + step) * bytes, taken, bytes};
             struct tile_sums at = {.column = column, .outputs = weight->outputs, .activation = target->activation};
             if (kind == INT8) {
                 at.scale = weight->scale + column;
                 at.shift = shifted ? weight->shift + column : NULL;
             }
             for (int tile = 0; tile < tiles; tile += GROUP)
-                multiply_group(kind, rows, count, &part, step, tile, tile + GROUP < tiles ? tile + GROUP : tiles, &at,
+                multiply_group(kind, rows, count, &slice, step, tile, tile + GROUP < tiles ? tile + GROUP : tiles, &at,
                                sums, target);
         }
     }

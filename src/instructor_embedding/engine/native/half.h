@@ -12,7 +12,7 @@ static inline float float_of_bits(uint32_t bits)
     return x;
 }
 
-/* IEEE half precision: normal numbers by moving the exponent, subnormal ones as multiples of 2^-24. */
+/* IEEE half precision: normal values by moving the exponent, subnormal ones as multiples of 2^-24. */
 static inline float float_of_half(uint16_t half)
 {
     const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023;

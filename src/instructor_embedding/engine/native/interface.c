@@ -22,8 +22,8 @@ const struct kernels *kernels_of(int32_t number)
     return number >= 0 && number < (int32_t)(sizeof all / sizeof *all) ? all[number] : NULL;
 }
 
-/* Returns ENGINE_ABI; `layout` receives up to `count` numbers: the size of each structure that callers fill, then the
-   offset of each of its fields. Sizes alone would miss a field that takes the place of padding. */
+/* Returns ENGINE_ABI; `layout` receives up to `count` integers: the size of each structure that callers fill, then the
+   offset of each of its fields. Sizes alone would miss a field that fills padding. */
 int32_t engine_abi(int32_t *layout, int32_t count)
 {
 #define SIZE(structure) (int32_t)sizeof(struct structure)
@@ -31,8 +31,8 @@ int32_t engine_abi(int32_t *layout, int32_t count)
     const int32_t own[] = {
         SIZE(source), AT(source, values), AT(source, scale), AT(source, format), AT(source, rows),
         SIZE(weight), AT(weight, panels), AT(weight, scale), AT(weight, shift), AT(weight, inputs), AT(weight, outputs),
-        SIZE(layer), AT(layer, attention_norm), AT(layer, feed_forward_norm), AT(layer, qkv), AT(layer, o), AT(layer, up),
-        AT(layer, down),
+        SIZE(layer), AT(layer, attention_norm), AT(layer, feed_forward_norm), AT(layer, qkv), AT(layer, o),
+        AT(layer, up), AT(layer, down),
         SIZE(model), AT(model, kernels), AT(model, kind), AT(model, attention), AT(model, width), AT(model, heads),
         AT(model, head), AT(model, inner), AT(model, layers), AT(model, activation), AT(model, gated), AT(model, dense),
         AT(model, epsilon), AT(model, table_format), AT(model, table), AT(model, table_scale), AT(model, table_columns),

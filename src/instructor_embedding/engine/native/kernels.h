@@ -83,7 +83,7 @@ static inline size_t steps_of(const struct kernels *kernels, enum format kind, i
     return (size_t)((inputs + step_inputs(kernels, kind) - 1) / step_inputs(kernels, kind));
 }
 
-/* Bytes of a step of one column: an INT8 weight of CODES_INT16 stays 8 bits wide and is widened when it is used. */
+/* Bytes of a step of one column: an INT8 weight of CODES_INT16 stays 8 bits wide until it is multiplied. */
 static inline size_t step_bytes(const struct kernels *kernels, enum format kind)
 {
     return kind == INT8 ? (size_t)kernels->int8_step : 4;

@@ -5,8 +5,8 @@
 
 /* A tile of 6 rows by 16 columns: 12 sums, 2 vectors of columns and a spread element fill the 16 registers. */
 enum { LANES = 8, TILE_ROWS = 6 };
-/* 16 tiles use a part of PART steps of a panel (16 KiB) while it is in the L1 cache. */
-enum { GROUP = 16, PART = 256, AHEAD = 0, BLOCK = 0, ADD_BLOCKS = 0 };
+/* 16 tiles use a slice of SLICE steps of a panel (16 KiB) while it is in the L1 cache. */
+enum { GROUP = 16, SLICE = 256, AHEAD = 0, BLOCK = 0, ADD_BLOCKS = 0 };
 #define ADDS_SUMS
 #define EACH_TILE(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define PREFETCH(from) _mm_prefetch(from, _MM_HINT_T1)
@@ -84,7 +84,7 @@ static inline vec vec_signed(vec x, vec y)
 
 static inline vec vec_round(vec x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
-/* x 2^exponent, for results that are normal numbers. */
+/* x 2^exponent, for results that are not subnormal. */
 #define EXP_LEAST -87.3f
 #define EXP_MOST 88.3f
 static inline vec vec_scale(vec x, vec exponent)
@@ -204,12 +204,12 @@ static inline void words_transpose(words x[8])
 #endif
 #define int8_DOT(sum, x, y) DOT("vpdpbusd", sum, x, y) /* unsigned row codes by signed weights */
 #else
-/* Exact products of 16-bit pairs. maddubs would take 8-bit codes but saturates at 16 bits: 255 x 127 x 2 does not fit. */
+/* Exact dot products of 16-bit pairs. maddubs takes 8-bit codes but saturates: 2 x 255 x 127 exceeds 16 bits. */
 #define CODES CODES_INT16
 #define int8_STEP 2
 #define int8_PANEL 16
 #define int8_COLUMNS(from) _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(from)))
-/* In assembly, as 12 sums, 2 vectors of columns and the two temporaries take all 16 registers, and only in this order. */
+/* In assembly: 12 sums, 2 vectors of columns and 2 temporaries fill the 16 registers, and only in this order. */
 #define int8_ROW(left_sum, right_sum, from)                                                          \
     do {                                                                                             \
         __m256i spread, products;                                                                    \

@@ -4,8 +4,8 @@
 
 enum { LANES = 16, TILE_ROWS = 12 };
 /* The tile fetches AHEAD bytes in advance inside its loop, and sums all steps; where sums are added to what is there,
-   blocks of BLOCK steps, so that a panel's part stays in the cache. */
-enum { AHEAD = 24576, BLOCK = 1024, ADD_BLOCKS = 1, GROUP = 1, PART = 0 };
+   blocks of BLOCK steps, so that its share of a panel stays in the cache. */
+enum { AHEAD = 24576, BLOCK = 1024, ADD_BLOCKS = 1, GROUP = 1, SLICE = 0 };
 
 typedef __m512 vec;
 typedef __m512i words; /* LANES words of 32 bits */
@@ -83,7 +83,7 @@ static inline void vec_store_bf16_tail(uint16_t *to, vec x, int count)
     _mm256_mask_storeu_epi16(to, tail_mask(count), to_bf16(x));
 }
 
-/* The CPU's own conversion, which flushes subnormal numbers to zero; attention in bfloat16 uses it. */
+/* The CPU's own conversion, which flushes subnormal values to zero; attention in bfloat16 uses it. */
 #ifdef BF16
 static inline void vec_store_bf16_fast(uint16_t *to, vec x)
 {

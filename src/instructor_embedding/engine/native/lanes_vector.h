@@ -1,5 +1,5 @@
-/* Vectors of 4 lanes in the vector types of gcc and clang, which compile for any CPU. With NEON defined, the dot products
-   of aarch64: DOTPROD for int8, BF16 for bfloat16. */
+/* Vectors of 4 lanes in the vector types of gcc and clang, which compile for any CPU. With NEON defined,
+   DOTPROD and BF16 stand for the instructions of aarch64 that multiply int8 and bfloat16. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -13,8 +13,8 @@ enum { LANES = 4, TILE_ROWS = 12 }; /* 24 sums of 32 registers */
 enum { LANES = 4, TILE_ROWS = 4 }; /* 8 sums of 16 registers */
 #define EACH_TILE(X) X(1) X(2) X(3) X(4)
 #endif
-/* 16 tiles use a part of PART steps of a panel while it is in the L1 cache. */
-enum { GROUP = 16, PART = 256, AHEAD = 0, BLOCK = 0, ADD_BLOCKS = 0 };
+/* 16 tiles use a slice of SLICE steps of a panel while it is in the L1 cache. */
+enum { GROUP = 16, SLICE = 256, AHEAD = 0, BLOCK = 0, ADD_BLOCKS = 0 };
 #define ADDS_SUMS
 #define PREFETCH(from) __builtin_prefetch(from, 0, 2)
 #define PREFETCH_TO_WRITE(to) __builtin_prefetch(to, 1, 3)
@@ -94,7 +94,7 @@ static inline vec vec_signed(vec x, vec y)
 /* To the nearest integer, ties to even, for values below 2^22: the addition leaves no bits for a fraction. */
 static inline vec vec_round(vec x) { return (x + 12582912.f) - 12582912.f; }
 
-/* x 2^exponent, for results that are normal numbers. */
+/* x 2^exponent, for results that are not subnormal. */
 #define EXP_LEAST -87.3f
 #define EXP_MOST 88.3f
 static inline vec vec_scale(vec x, vec exponent)
@@ -213,7 +213,7 @@ static inline float float_at(const void *from) { float x; memcpy(&x, from, 4); r
 #define int8_PANEL 8
 #define int8_COLUMNS(from) ((words)vmovl_s8(vld1_s8((const int8_t *)(from))))
 #define int8_DOT(sum, x, y) sum = add_pairs(sum, x, y)
-/* Sums of products of 16-bit pairs. */
+/* Dot products of 16-bit pairs. */
 static inline words add_pairs(words sum, words x, words y)
 {
     const int32x4_t low = vmull_s16(vget_low_s16((int16x8_t)x), vget_low_s16((int16x8_t)y));

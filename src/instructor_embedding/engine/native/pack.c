@@ -1,4 +1,4 @@
-/* Weights into panels, once, from whatever numbers they are stored in. */
+/* Weights into panels, once, from whatever format they are stored in. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +87,7 @@ static void read_row(const struct source *source, int32_t row, int32_t inputs, f
     }
 }
 
-/* Whether all values are finite: the largest exponent is that of infinities and of what is no number. */
+/* Whether all values are finite: the largest exponent is that of infinities and NaN. */
 static int is_finite(const float *values, int32_t count)
 {
     uint32_t largest = 0;
@@ -151,8 +151,8 @@ static int pack_row(const struct kernels *kernels, enum format kind, const struc
     const int32_t inputs = weight->inputs;
     const size_t panel = panel_bytes(kernels, kind, inputs), step = step_bytes(kernels, kind);
     char *panels = (char *)(uintptr_t)weight->panels;
-    const struct column column = {panels + output / columns_of(kernels) * panel + output % columns_of(kernels) * step, step,
-                                  columns_of(kernels) * step};
+    char *const first = panels + output / columns_of(kernels) * panel + output % columns_of(kernels) * step;
+    const struct column column = {first, step, columns_of(kernels) * step};
     const int8_t *codes = (const int8_t *)source->values + (size_t)number * inputs;
     if (kind == INT8 && source->format == INT8) {
         ((float *)(uintptr_t)weight->scale)[output] = ((const float *)source->scale)[number];
@@ -177,8 +177,9 @@ static int pack_row(const struct kernels *kernels, enum format kind, const struc
     return kind != INT8 || is_finite(weight->scale + output, 1);
 }
 
-/* Packs the rows of all sources, one after the other or gated, into `memory` of engine_weight_bytes, and fills `weight`.
-   Returns 0, the number of the first source (from 1) that has a value that is not finite, or -1 without memory. */
+/* Packs the rows of all sources, one after the other or gated, into `memory` of engine_weight_bytes, and fills
+   `weight`. Returns 0, or the number of the first source (from 1) with a value that is not finite, or -1 if there is no
+   memory. */
 int32_t engine_pack(int32_t kernels, int32_t kind, const struct source *sources, int32_t count, int32_t inputs,
                     int32_t gated, char *memory, struct weight *weight)
 {

@@ -1,5 +1,6 @@
-/* The pool. Threads spin for a short time before they sleep, so an idle pool costs nothing. There are no barriers: a step
-   ends when all its items are complete, so a thread whose core is taken by another process does not stall the others. */
+/* The pool. Threads spin for a short time before they sleep, so an idle pool costs nothing. There are no barriers: a
+   step ends when all its items are complete, so a thread whose core is taken by another process does not stall the
+   others. */
 #include "pool.h"
 
 #include <stdint.h>
@@ -55,7 +56,7 @@ int group_take(struct group *group, int count, int shares, int *from, int *to)
         return group->taken;
     }
     struct step *step = group->step;
-    /* the share of the last call is complete; whoever completes the last one wakes those that wait */
+    /* the share of the last call is complete; the thread that completes the last one wakes the others */
     if (group->taken && atomic_fetch_add(&step->done, group->taken) + group->taken == count)
         wake();
     shares = shares ? shares : SHARES_PER_THREAD * group->size;
@@ -98,7 +99,7 @@ static thread_result THREAD_CALL work(void *number)
     return (thread_result)0;
 }
 
-/* A forked child has none of its parent's threads, and locks as they were at that moment: it starts with a new pool. */
+/* A forked child has none of its parent's threads, and locks in the state of that moment: it starts with a new pool. */
 static void forget(void)
 {
     const lock lock_free = LOCK_FREE;

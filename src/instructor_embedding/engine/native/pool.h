@@ -14,9 +14,9 @@ struct step {
 
        while (group_take(&group, count, shares, &from, &to))
 
-   and works on the items from `from` to `to`. The loop ends for all when the last item is complete, so the next step may
-   read what this one wrote. `shares` is how many shares there are, 0 for a few per thread. A group of one thread has no
-   steps and takes all items in one share. */
+   and works on the items from `from` to `to`. The loop ends for all when the last item is complete, so the next step
+   may read what this one wrote. `shares` is how many shares there are, 0 for a few per thread. A group of one thread
+   has no steps and takes all items in one share. */
 struct group {
     int size, taken;
     struct step *step;

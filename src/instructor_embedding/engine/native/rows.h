@@ -52,7 +52,8 @@ static void quantize(int from_bfloat16, const void *from, int width, int is_sign
     const vec factor = vec_set(steps / size);
     *scale = size / steps;
     for (int i = 0; i < width; i += LANES)
-        vec_store_codes(to + CODE_BYTES * i, element(from_bfloat16, from, i, width - i), factor, code_offset(is_signed));
+        vec_store_codes(to + CODE_BYTES * i, element(from_bfloat16, from, i, width - i), factor,
+                        code_offset(is_signed));
 }
 
 static void embed_int4(const struct model *model, int32_t id, float *to)

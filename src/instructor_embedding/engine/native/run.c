@@ -51,7 +51,8 @@ static void measure(struct run *run, const struct model *model, const struct bat
     run->hidden_stride = row_stride(kernels, FLOAT32, model->width) / 4;
     run->qkv_stride = row_stride(kernels, (enum format)model->attention, 3 * all_heads);
     run->mixed_stride = row_stride(kernels, (enum format)model->attention, all_heads);
-    run->row_stride = row_stride(kernels, (enum format)model->kind, model->width > all_heads ? model->width : all_heads);
+    run->row_stride =
+        row_stride(kernels, (enum format)model->kind, model->width > all_heads ? model->width : all_heads);
     run->inner_stride = row_stride(kernels, FLOAT32, inner) / 4;
     run->inner_row_stride = row_stride(kernels, (enum format)model->kind, inner);
     run->mean_stride = row_stride(kernels, FLOAT32, widest_vector(model));

@@ -14,7 +14,10 @@ typedef CONDITION_VARIABLE condition;
 static inline void lock_take(lock *lock) { AcquireSRWLockExclusive(lock); }
 static inline int lock_try(lock *lock) { return TryAcquireSRWLockExclusive(lock) != 0; }
 static inline void lock_release(lock *lock) { ReleaseSRWLockExclusive(lock); }
-static inline void condition_wait(condition *condition, lock *lock) { SleepConditionVariableSRW(condition, lock, INFINITE, 0); }
+static inline void condition_wait(condition *condition, lock *lock)
+{
+    SleepConditionVariableSRW(condition, lock, INFINITE, 0);
+}
 static inline void condition_signal_all(condition *condition) { WakeAllConditionVariable(condition); }
 
 typedef DWORD thread_result;

@@ -1,8 +1,8 @@
 /* Micro-kernels: up to TILE_ROWS rows by a panel of two vectors of columns, all sums in registers.
    Included once per KIND; the lanes' file says what its SUM, COLUMNS and ROW are.
 
-   tile(rows, row_stride, panel, steps, next, interval, add, sums, stride): one cache line is prefetched from `next` on
-   every `interval` steps; sums go to `sums`, `stride` elements per row (int32 in INT8), added to what is there if `add`.
+   tile(rows, row_stride, panel, steps, next, interval, add, sums, stride): from `next` on, a cache line is prefetched
+   every `interval` steps; sums go to `sums`, `stride` elements per row (int32 in INT8), added to those there if `add`.
    Where AHEAD is set, all lines of the panel are prefetched so many bytes in advance instead. */
 #define OF(name) NAMED(NAMED(KIND, _), name)
 

@@ -79,7 +79,7 @@ class Matrix:
         )
 
     def table(self) -> list[list[str]]:
-        """Return the matrix as rows of text, the header first; the diagonal stands in brackets."""
+        """Return the matrix as rows of text, the header first; the diagonal in brackets."""
         lines = [["instruction for", *self.labelings]]
         for row in self.rows:
             cells = [str(self.cells[row, name]) for name in self.labelings]

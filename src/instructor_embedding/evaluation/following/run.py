@@ -121,8 +121,7 @@ def _pairs(data: LabeledTexts, condition: Condition, seed: int) -> list[Pair]:
 def _config(
     encoder: CachedEncoder, data: LabeledTexts, condition: Condition, column: str, splits: int, seed: int
 ) -> dict[str, Any]:
-    one = len(condition.instructions) == 1
-    text = condition.instructions[0] if one else " | ".join(condition.instructions)
+    text = condition.instructions[0] if len(condition.instructions) == 1 else " | ".join(condition.instructions)
     settings = {
         "instruction_for": condition.row,
         "wording": condition.wording,

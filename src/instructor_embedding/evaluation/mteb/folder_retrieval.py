@@ -21,7 +21,7 @@ _KINDS = ("Retrieval", "Reranking", "InstructionRetrieval", "InstructionRerankin
 
 
 def is_retrieval(home: Path) -> bool:
-    """Return whether a task's folder is laid out as corpus, queries and relevance judgments."""
+    """Return whether a task's folder has a corpus, queries and relevance judgments."""
     return bool(files_named(home, "corpus"))
 
 

@@ -20,22 +20,11 @@ from instructor_embedding.files import records
 POOL, ITEMS = 3000, 256  # examples to retrieve from, and items to judge
 _FEELINGS = ("very negative", "negative", "neutral", "positive", "very positive")
 # in the order of the hub's data set; files in another order have the names in label_text
-_DBPEDIA = (
-    "company",
-    "educational institution",
-    "artist",
-    "athlete",
-    "office holder",
-    "mean of transportation",
-    "building",
-    "natural place",
-    "village",
-    "animal",
-    "plant",
-    "album",
-    "film",
-    "written work",
-)
+_DBPEDIA_CAMEL = (
+    "Company", "EducationalInstitution", "Artist", "Athlete", "OfficeHolder", "MeanOfTransportation", "Building",
+    "NaturalPlace", "Village", "Animal", "Plant", "Album", "Film", "WrittenWork",
+)  # fmt: skip
+_DBPEDIA = tuple(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower() for name in _DBPEDIA_CAMEL)
 
 
 def task_named(name: str) -> PromptTask:

@@ -112,7 +112,7 @@ def paper_tasks() -> Mapping[str, frozenset[str]]:
     tasks: dict[str, set[str]] = {category: set() for category in CATEGORIES}
     for fact in facts():
         if fact.category in tasks:
-            tasks[fact.category].add(_whole(fact.dataset))
+            tasks[fact.category].add(_aggregate(fact.dataset))
     for category, names in _UNPUBLISHED.items():
         tasks[category] |= names
     tasks["TextEvaluation"] = {"wmt20-zh-en" if name == "mt" else name for name in tasks["TextEvaluation"]}
@@ -122,21 +122,21 @@ def paper_tasks() -> Mapping[str, frozenset[str]]:
 def _values(run: Run) -> dict[str, tuple[str, float]]:
     """Return category and value of each data set; the parts of an aggregate become one, their mean, if complete."""
     values = {task: (entry.category, entry.value) for task, entry in run.entries.items()}
-    parts = [task for task in values if _whole(task) == _AGGREGATE and task != _AGGREGATE]
-    if len(parts) == len(_parts()):
-        mean = float(np.mean([values[task][1] for task in parts]))
-        values = {task: value for task, value in values.items() if task not in parts}
+    members = [task for task in values if _aggregate(task) == _AGGREGATE and task != _AGGREGATE]
+    if len(members) == len(_members()):
+        mean = float(np.mean([values[task][1] for task in members]))
+        values = {task: value for task, value in values.items() if task not in members}
         values[_AGGREGATE] = ("Retrieval", mean)
     elif _AGGREGATE in values:
-        values = {task: value for task, value in values.items() if task not in parts}
+        values = {task: value for task, value in values.items() if task not in members}
     return values
 
 
 @cache
-def _parts() -> frozenset[str]:
-    return frozenset(fact.dataset for fact in facts() if _whole(fact.dataset) == _AGGREGATE)
+def _members() -> frozenset[str]:
+    return frozenset(fact.dataset for fact in facts() if _aggregate(fact.dataset) == _AGGREGATE)
 
 
-def _whole(dataset: str) -> str:
+def _aggregate(dataset: str) -> str:
     """Return the aggregate that a data set is a part of, else the data set."""
     return _AGGREGATE if dataset.startswith("CQADupstack") else dataset

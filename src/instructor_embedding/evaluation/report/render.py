@@ -21,12 +21,14 @@ _ENDINGS = {"txt": "terminal", "md": "markdown", "csv": "csv", "json": "json"}
 
 
 def format_of(output: str | None, format: str | None) -> str:
-    """Return the format given, else the one of the file's ending, else ``"terminal"``."""
+    """Return the format given, else that of the file's extension, else ``"terminal"``."""
     if format is not None:
         return choose("format", format, FORMATS)
     ending = (output or "-.txt").rpartition(".")[2] if output not in (None, "-") else "txt"
     if ending not in _ENDINGS:
-        raise InputError(f"{output}: the ending tells no format; allowed: {', '.join(f'.{name}' for name in _ENDINGS)}")
+        raise InputError(
+            f"{output}: the extension tells no format; allowed: {', '.join(f'.{name}' for name in _ENDINGS)}"
+        )
     return _ENDINGS[ending]
 
 
@@ -36,8 +38,8 @@ def render(runs: Sequence[Run], sections: Sequence[Section], format: str) -> str
         return _csv(runs)
     if format == "json":
         return json.dumps(_json(runs), indent=1, ensure_ascii=False) + "\n"
-    parts = [_markdown(section) if format == "markdown" else _terminal(section) for section in sections]
-    return "\n".join(parts)
+    texts = [_markdown(section) if format == "markdown" else _terminal(section) for section in sections]
+    return "\n".join(texts)
 
 
 def _markdown(section: Section) -> str:

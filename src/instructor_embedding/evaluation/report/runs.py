@@ -70,7 +70,7 @@ class Run:
     following : list of Score
         Of the instruction-following benchmark, which is reported as matrices.
     size : dict
-        ``parameters`` and ``bytes`` of the model, as far as they are known.
+        ``parameters`` and ``bytes`` of the model, where they are known.
     published : bool
         Figures that others published; how they were made is not in the file.
     category_means : dict
@@ -210,7 +210,9 @@ def _labeled(runs: Sequence[Run]) -> list[Run]:
     names = [Path(run.label).name or run.label for run in runs]
     result = []
     for run, name in zip(runs, names, strict=True):
-        twins = [other for other, twin in zip(runs, names, strict=True) if twin == name]
+        twins = [
+            other for other, twin in zip(runs, names, strict=True) if twin == name and other.published == run.published
+        ]
         label = name
         for key in ("label", "instructions", "precision", "backend", "dtype", "settings", "fingerprint", "file"):
             values = [_value(other, key) for other in twins]

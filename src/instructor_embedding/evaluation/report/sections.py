@@ -42,7 +42,7 @@ def sections(runs: Sequence[Run], reference: Run | None = None, *, complete: boo
     reference : Run, optional
         What differences are taken to; default: the first run.
     complete : bool
-        List the published figures of all data sets, instead of those that a run of one's own has.
+        List the published figures of all data sets, instead of those of the measured runs.
     """
     scored = [run for run in (runs if complete else with_own_tasks(runs)) if run.entries]
     listed = [run for run in runs if run.entries or run.category_means]
@@ -90,7 +90,7 @@ def _scores(runs: Sequence[Run]) -> Section:
     notes = ["Scores in percent; ± is the standard error over the repetitions, where the benchmark repeats."]
     if any(run.published for run in runs) and not all(run.published for run in runs):
         notes.append(
-            "Published figures are of the public data sets; files of one's own with the same name may differ from them."
+            "Published figures are of the public data sets; your own files of the same name may differ from them."
         )
     return Section("Scores", rows, notes)
 
@@ -170,20 +170,35 @@ def speed_of(run: Run) -> float | None:
     return known[len(known) // 2] if known else None
 
 
+_MEASURES = {"linear": "linear classifier", "nearest": "nearest neighbor", "v_measure": "V-measure of clusters"}
+
+
 def _following(runs: Sequence[Run]) -> list[Section]:
-    titles = {"linear": "linear classifier", "nearest": "nearest neighbor", "v_measure": "V-measure of clusters"}
+    """Return a summary of instruction following, and the matrices that it sums up."""
+    rows = [["run", "texts", *(f"{name}: own - others" for name in _MEASURES.values()), "own instruction best"]]
     result = []
     for run in runs:
+        by_set: dict[str, dict[str, following.Matrix]] = {}
         for matrix in following.of_scores(run.following):
-            if not matrix.labelings:
-                continue
-            note = (
-                f"{matrix.wins} of {len(matrix.labelings)} labelings are recovered best under their own instruction; "
-                f"own minus others, mean: {matrix.gain} points."
-            )
-            title = f"Instruction following: {run.label} on {matrix.name}, {titles[matrix.metric]}"
-            result.append(Section(title, matrix.table(), [note]))
-    return result
+            if matrix.labelings:
+                by_set.setdefault(matrix.name, {})[matrix.metric] = matrix
+        for name, matrices in by_set.items():
+            wins = sum(matrix.wins for matrix in matrices.values())
+            count = sum(len(matrix.labelings) for matrix in matrices.values())
+            gains = [str(matrices[metric].gain) if metric in matrices else _EMPTY for metric in _MEASURES]
+            rows.append([run.label, name, *gains, f"{wins} of {count}"])
+            for matrix in matrices.values():
+                title = f"Instruction following: {run.label} on {name}, {_MEASURES[matrix.metric]}"
+                size = len(matrix.labelings)
+                note = f"{matrix.wins} of {size} labelings are recovered best under their own instruction."
+                result.append(Section(title, matrix.table(), [note]))
+    if not result:
+        return []
+    notes = [
+        "own - others: by how many points a labeling is recovered better under its own instruction than under others.",
+        "A model that ignores instructions has 0; what is within two standard errors of 0 shows nothing.",
+    ]
+    return [Section("Instruction following", rows, notes), *result]
 
 
 def _categories(runs: Sequence[Run]) -> list[str]:

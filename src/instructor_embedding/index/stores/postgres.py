@@ -151,7 +151,8 @@ class PostgresStore:
             else:
                 self._run("SET LOCAL enable_indexscan = off")
             rows = self._rows(
-                f"SELECT {_shown(columns)}, 1 - ({distance}) FROM {self.table} {condition} ORDER BY {distance} LIMIT {k}",
+                f"SELECT {_shown(columns)}, 1 - ({distance}) FROM {self.table} {condition} "
+                f"ORDER BY {distance} LIMIT {k}",
                 [query, query],
             )
         return [_match(row, columns) for row in rows]

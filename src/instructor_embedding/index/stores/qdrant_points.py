@@ -20,12 +20,8 @@ def point_id(name: str) -> str:
 
 def payload_of(name: str, text: str, digest: int, columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the payload of a point: a row without its vectors."""
-    return {
-        _ID: name,
-        _TEXT: text,
-        _DIGEST: digest,
-        **{key: value for key, value in columns.items() if value is not None},
-    }
+    present = {key: value for key, value in columns.items() if value is not None}
+    return {_ID: name, _TEXT: text, _DIGEST: digest, **present}
 
 
 def match_of(payload: Mapping[str, Any], score: float, columns: Sequence[str]) -> Match:

@@ -13,7 +13,7 @@ from instructor_embedding.errors import CheckpointError
 from instructor_embedding.model.folder.arrays import BFLOAT16, Array, mapped
 from instructor_embedding.model.folder.json_file import DOWNLOAD
 
-_DTYPES = {
+_DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from instructor_embedding.errors import InputError, choose
+from instructor_embedding.errors import InputError, OutputError, choose
 from instructor_embedding.model.config import T5Config
 from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.folder.names import file_tensors
@@ -73,8 +73,9 @@ def write(model: Embedder, folder: Path, layout: str = LAYOUTS[0]) -> None:
     Raises
     ------
     InputError
-        The layout is unknown or cannot hold quantized weights, `folder` is a file or cannot be written, or layers were
-        replaced by others.
+        The layout is unknown or cannot hold quantized weights, `folder` is a file, or layers were replaced by others.
+    OutputError
+        The folder cannot be written, or the disk is full.
     """
     choose("layout", layout, LAYOUTS)
     if folder.exists() and not folder.is_dir():
@@ -96,7 +97,7 @@ def write(model: Embedder, folder: Path, layout: str = LAYOUTS[0]) -> None:
         _replace(model, tensors, folder, layout)
     except (OSError, SafetensorError, RuntimeError) as error:  # of files, of safetensors, of torch.save
         why = getattr(error, "strerror", None) or (str(error).splitlines() or [""])[0][:120]
-        raise InputError(f"cannot save to {folder}: {why}") from None
+        raise OutputError(f"cannot save to {folder}: {why}") from None
 
 
 def _replace(model: Embedder, tensors: list[dict[str, Tensor]], folder: Path, layout: str) -> None:
@@ -195,8 +196,8 @@ def _pooling(width: int, legacy: bool) -> dict[str, Any]:
 def _quantization(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Say in config.json that weights are quantized, so that a library that cannot read them refuses the folder."""
     kinds = {torch.int8: "int8", torch.uint8: "int4"}
-    found = sorted({kinds[tensor.dtype] for tensor in tensors.values() if tensor.dtype in kinds})
-    return {"quantization_config": {"quant_method": "instructor", "weights": found}} if found else {}
+    formats = sorted({kinds[tensor.dtype] for tensor in tensors.values() if tensor.dtype in kinds})
+    return {"quantization_config": {"quant_method": "instructor", "weights": formats}} if formats else {}
 
 
 def _dense(folder: Path, layout: str, dense: Dense, tensors: Mapping[str, Tensor]) -> int:
@@ -244,7 +245,7 @@ def _tokenizer(folder: Path, model: Embedder, legacy: bool) -> None:
     tokenizer, config = model.tokens.tokenizer, model.encoder.config
     content = json.loads(tokenizer.to_str())
     _json(folder / "tokenizer.json", _older(content) if legacy else content)
-    # the generic class reads tokenizer.json as it is; T5's own classes would build another normalizer
+    # the generic class reads tokenizer.json unchanged; T5's own classes would build another normalizer
     settings: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": model.tokens.max_length,
@@ -263,17 +264,17 @@ def _tokenizer(folder: Path, model: Embedder, legacy: bool) -> None:
 def _older(content: Any) -> Any:
     """Rewrite the settings of word breaks as tokenizers before 0.19 knew them."""
     if isinstance(content, list):
-        return [_older(part) for part in content]
+        return [_older(entry) for entry in content]
     if not isinstance(content, dict):
         return content
-    found = {key: part if key == "vocab" else _older(part) for key, part in content.items()}
-    if found.get("type") == "Metaspace":
-        found = {
+    settings = {key: value if key == "vocab" else _older(value) for key, value in content.items()}
+    if settings.get("type") == "Metaspace":
+        settings = {
             "type": "Metaspace",
-            "replacement": found["replacement"],
-            "add_prefix_space": found.get("prepend_scheme") != "never",
+            "replacement": settings["replacement"],
+            "add_prefix_space": settings.get("prepend_scheme") != "never",
         }
-    return found
+    return settings
 
 
 def _weight_name(layout: str) -> str:

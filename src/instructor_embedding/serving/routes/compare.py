@@ -9,7 +9,7 @@ from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Float32
 from instructor_embedding.serving import reply, texts
 from instructor_embedding.serving.exchange import Exchange, Operation, refuse_left
-from instructor_embedding.serving.queue import Job
+from instructor_embedding.serving.job import Job
 from instructor_embedding.serving.schema import Rank, RerankRequest, SimilarityParameters, SimilarityRequest
 
 COSINE = {"x-score": "cosine"}
