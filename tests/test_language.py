@@ -29,7 +29,6 @@ PENDING: tuple[str, ...] = (
     "src/instructor_embedding/__init__.py",
     "src/instructor_embedding/model/",
     "src/instructor_embedding/serving/",
-    "src/instructor_embedding/training/",
     "src/InstructorEmbedding/",
     "benchmarks/",
     "docs/",
