@@ -21,7 +21,6 @@ EXEMPT = {"LOG.md", "docs/cli.md", "tests/test_language.py"}
 PENDING: tuple[str, ...] = (
     "src/instructor_embedding/cli/",
     "src/instructor_embedding/serving/",
-    "src/instructor_embedding/training/",
     "benchmarks/",
     "docs/",
     "examples/",
