@@ -138,8 +138,8 @@ class T5Encoder(nn.Module):
     Attributes
     ----------
     checkpointing : bool
-        Activation checkpointing: store the input of each layer and recompute the rest in the backward pass; less memory,
-        a third more time.
+        Activation checkpointing: store the input of each layer and recompute the rest in the backward pass. Less
+        memory, a third more time.
     """
 
     def __init__(self, config: T5Config) -> None:
