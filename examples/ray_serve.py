@@ -7,6 +7,7 @@
 Each replica has the model, the queue and all routes, the playground too; Ray routes requests and restarts replicas.
 """
 
+import asyncio
 import os
 import sys
 
@@ -29,12 +30,13 @@ class Embeddings:
         limits = Limits()
         self.service = Service([served(model, INSTRUCTOR(model, device="cpu"), limits)], limits)
         self.application = application(self.service)
+        self.started = None
 
     async def __call__(self, request):
         from starlette.responses import Response
 
-        if not self.service.ready:
-            await self.service.start()
+        self.started = self.started or asyncio.ensure_future(self.service.start())
+        await self.started
         sent = []
 
         async def send(message):

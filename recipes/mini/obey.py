@@ -199,20 +199,22 @@ class Steps:
     def _triples(self, random: np.random.Generator, wording: Wording) -> Portion:
         task = self.tasks[random.choice(len(self.tasks), p=self.task_shares)]
         chosen = [wording.varied(task[index]) for index in random.permutation(len(task))[:TRIPLES]]
-        sides = [[triple[side] for triple in chosen] for side in range(3)]
+        sides: list[list[Pair]] = [list(side) for side in zip(*(triple[:3] for triple in chosen), strict=True)]
         numbers: dict[str, int] = {}
         keys = torch.tensor([[numbers.setdefault(pair.text, len(numbers)) for pair in side] for side in sides])
         contrast = Contrast(TEMPERATURE, "in-batch", mask_duplicates=True)
 
         def loss(vectors: Tensor) -> Tensor:
-            return CONTRAST * contrast(*vectors.chunk(3), keys.to(vectors.device))
+            query, pos, neg = vectors.chunk(3)
+            return CONTRAST * contrast(query, pos, neg, list(keys.to(vectors.device)))
 
         return Portion(list(chain(*sides)), loss)
 
 
 def _roots(sizes: Sequence[int]) -> NDArray[np.float64]:
-    roots = np.sqrt(sizes)
-    return roots / roots.sum()
+    roots = np.sqrt(np.asarray(sizes, np.float64))
+    shares: NDArray[np.float64] = roots / roots.sum()
+    return shares
 
 
 def train(model: Embedder, steps: Steps, count: int, output: Path, taught: Batches | None = None) -> None:

@@ -41,7 +41,7 @@ def to_teacher(student: Tokenizer, teacher: Tokenizer) -> NDArray[np.int64]:
     """Return the teacher's id of each id of the student; id 0, which no text contains, has that of ``[CLS]``."""
     names = {"<pad>": "[CLS]", "</s>": "[SEP]", "<unk>": "[UNK]"}
     vocabulary = teacher.get_vocab(with_added_tokens=True)
-    pieces = [student.id_to_token(index) for index in range(student.get_vocab_size())]
+    pieces = [str(student.id_to_token(index)) for index in range(student.get_vocab_size())]
     return np.array([vocabulary[names.get(piece, piece)] for piece in pieces])
 
 

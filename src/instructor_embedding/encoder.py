@@ -54,7 +54,7 @@ class Encoder:
     ----------
     tokens : TextTokenizer
     default_instruction : str or Instruction, optional
-        The instruction of texts that come without one where a call gives none; ``""`` says that there is none on
+        The instruction of texts that have none, unless a call passes one; ``""`` says that there is none on
         purpose. Default: None.
 
     Examples

@@ -158,3 +158,20 @@ def test_the_folder_of_an_export_is_scored(monkeypatch, capfd, folders, models, 
     assert sorted(path.name for path in (tmp_path / "export").iterdir()) == files
     err = run_command(monkeypatch, capfd, "mteb", *arguments, "--precision", "int8", code=2)
     assert "precision='int8' is unknown" in err
+
+
+def test_a_local_model_never_touches_the_network(monkeypatch, capfd, folders, tasks):
+    def connect(*_arguments, **_options):
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    arguments = ("-m", folders["relu"], "--data-dir", tasks, "-t", "STSBenchmark", "--device", "cpu")
+    assert "STSBenchmark" in run_command(monkeypatch, capfd, "mteb", *arguments)
+
+
+def test_an_unknown_model_is_one_line_without_waiting(monkeypatch, capfd, tasks):
+    monkeypatch.setattr("instructor_embedding.evaluation.network.reachable", lambda: False)
+    arguments = ("-m", "nobody/nothing", "--data-dir", tasks, "-t", "STSBenchmark")
+    err = run_command(monkeypatch, capfd, "mteb", *arguments, code=1)
+    assert "nobody/nothing" in err
+    assert "Traceback" not in err

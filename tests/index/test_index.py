@@ -208,3 +208,15 @@ def test_bits_find_the_exact_neighbors(tmp_path):
         exact = {match.id for match in index.search(query, 10, mode="exact")}
         shared += len(exact & {match.id for match in index.search(query, 10, mode="approximate")})
     assert shared >= 0.95 * 200
+
+
+def test_one_writer_of_shards(tmp_path):
+    first = Index.create(str(tmp_path / "i"), Words(), store="parquet")
+    second = Index.open(str(tmp_path / "i"), Words())
+    first.add(["rye"])
+    with pytest.raises(InputError, match="another process adds rows"):
+        second.add(["zinc"])
+    assert len(second.search("rye")) in (0, 1)
+    first.close()
+    second.add(["zinc"])
+    assert len(second) == 2

@@ -60,7 +60,7 @@ def test_ray_serve(tmp_path):
     if not importlib.util.find_spec("ray"):
         pytest.skip("ray is not installed")
     port = "18091"
-    environment = os.environ | {"PORT": port, "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = os.environ | {"PORT": port, "RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
     log = tmp_path / "ray.log"
     with log.open("w") as output:
         process = subprocess.Popen(

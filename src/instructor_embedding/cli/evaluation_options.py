@@ -6,7 +6,9 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -58,7 +60,9 @@ class ModelOptions:
         elif library_of(self.model) is not None:
             model = ExportedModel(self.model, self.precision or "exact", self.batch_size)
         else:
-            with without_waiting():
+            # a model on this machine never touches the network
+            local = self.model == options.DEFAULT or Path(self.model).expanduser().exists()
+            with nullcontext() if local else without_waiting():
                 model = encoders.load(
                     self.model, self.library, device=self.device, dtype=self.dtype, backend=self.backend,
                     precision=self.precision, batch_size=self.batch_size,
@@ -107,8 +111,6 @@ class ResultOptions:
 
     def open(self, output_dir: str | None = None) -> Results:
         """Return the results: the given file, else one in the folder of results, else in memory."""
-        from pathlib import Path
-
         from instructor_embedding.evaluation.score import Results
 
         return Results(self.result_file or (Path(output_dir) / "scores.jsonl" if output_dir else None))

@@ -52,7 +52,7 @@ def remine(
 
     Use it between two rounds of training with the model of the first. Texts that match through a chain of queries and
     positives never become negatives of each other; `same` and `guard` reject likely matches, see `mine.hard_negatives`.
-    Tasks that the manifest beside the file lists as mined by label or output stay as built: their negatives
+    Tasks that the manifest beside the file lists as mined by label or output stay unchanged: their negatives
     are known to differ, and no guard on vectors is as good (docs/medi.md).
 
     Parameters

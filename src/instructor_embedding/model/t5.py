@@ -138,7 +138,7 @@ class T5Encoder(nn.Module):
     Attributes
     ----------
     checkpointing : bool
-        Activation checkpointing: store the input of each layer and recompute the rest in the backward pass. Less
+        Activation checkpointing: store the input of each layer and recompute the rest in the backward pass; less
         memory, a third more time.
     """
 

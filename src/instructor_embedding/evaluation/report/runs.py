@@ -210,7 +210,9 @@ def _labeled(runs: Sequence[Run]) -> list[Run]:
     names = [Path(run.label).name or run.label for run in runs]
     result = []
     for run, name in zip(runs, names, strict=True):
-        twins = [other for other, twin in zip(runs, names, strict=True) if twin == name]
+        twins = [
+            other for other, twin in zip(runs, names, strict=True) if twin == name and other.published == run.published
+        ]
         label = name
         for key in ("label", "instructions", "precision", "backend", "dtype", "settings", "fingerprint", "file"):
             values = [_value(other, key) for other in twins]

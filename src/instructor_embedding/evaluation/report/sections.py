@@ -170,20 +170,35 @@ def speed_of(run: Run) -> float | None:
     return known[len(known) // 2] if known else None
 
 
+_MEASURES = {"linear": "linear classifier", "nearest": "nearest neighbor", "v_measure": "V-measure of clusters"}
+
+
 def _following(runs: Sequence[Run]) -> list[Section]:
-    titles = {"linear": "linear classifier", "nearest": "nearest neighbor", "v_measure": "V-measure of clusters"}
+    """Return a summary of instruction following, and the matrices that it sums up."""
+    rows = [["run", "texts", *(f"{name}: own - others" for name in _MEASURES.values()), "own instruction best"]]
     result = []
     for run in runs:
+        by_set: dict[str, dict[str, following.Matrix]] = {}
         for matrix in following.of_scores(run.following):
-            if not matrix.labelings:
-                continue
-            note = (
-                f"{matrix.wins} of {len(matrix.labelings)} labelings are recovered best under their own instruction; "
-                f"own minus others, mean: {matrix.gain} points."
-            )
-            title = f"Instruction following: {run.label} on {matrix.name}, {titles[matrix.metric]}"
-            result.append(Section(title, matrix.table(), [note]))
-    return result
+            if matrix.labelings:
+                by_set.setdefault(matrix.name, {})[matrix.metric] = matrix
+        for name, matrices in by_set.items():
+            wins = sum(matrix.wins for matrix in matrices.values())
+            count = sum(len(matrix.labelings) for matrix in matrices.values())
+            gains = [str(matrices[metric].gain) if metric in matrices else _EMPTY for metric in _MEASURES]
+            rows.append([run.label, name, *gains, f"{wins} of {count}"])
+            for matrix in matrices.values():
+                title = f"Instruction following: {run.label} on {name}, {_MEASURES[matrix.metric]}"
+                size = len(matrix.labelings)
+                note = f"{matrix.wins} of {size} labelings are recovered best under their own instruction."
+                result.append(Section(title, matrix.table(), [note]))
+    if not result:
+        return []
+    notes = [
+        "own - others: by how many points a labeling is recovered better under its own instruction than under others.",
+        "A model that ignores instructions has 0; what is within two standard errors of 0 shows nothing.",
+    ]
+    return [Section("Instruction following", rows, notes), *result]
 
 
 def _categories(runs: Sequence[Run]) -> list[str]:

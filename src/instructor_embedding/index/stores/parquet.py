@@ -6,10 +6,11 @@ The folder is appended to, never changed: rows are not replaced or deleted. For 
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,7 @@ class ParquetStore:
         self._vectors: dict[tuple[str, int], NDArray[np.float32]] = {}
         self._bits: dict[tuple[str, int], NDArray[np.uint64]] = {}
         self._columns: tuple[int, Any] = (-1, None)
+        self._lock: IO[bytes] | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def read_manifest(self) -> Manifest | None:
@@ -91,6 +93,7 @@ class ParquetStore:
 
     def upsert(self, batch: Batch) -> None:
         """See `Store`; ids that are stored are an error."""
+        self._locked()
         if known := self.digests(batch.ids):
             raise InputError(
                 f"the row {next(iter(known))!r} is stored with another text or payload, and shards of parquet are not "
@@ -146,12 +149,35 @@ class ParquetStore:
         return True
 
     def close(self) -> None:
-        """Drop the maps."""
+        """Drop the maps, and let other processes add rows."""
         self._vectors.clear()
         self._bits.clear()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
+
+    def _locked(self) -> None:
+        """Keep other processes from adding, for the manifest names the shards of one writer."""
+        if self._lock is not None:
+            return
+        file = open(self.folder / "lock", "ab")  # noqa: SIM115
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.close()
+                raise InputError(
+                    f"another process adds rows to {self.location}; wait, or name another folder"
+                ) from None
+        self._lock = file
+        # another process may have added shards before
+        self._known = None
+        self.read_manifest()
 
     def _mapped(self, manifest: Manifest, field: str) -> NDArray[np.float32]:
         """Return all vectors of a field, memory-mapped from a copy that is written if it is missing or old."""
