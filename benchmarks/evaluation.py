@@ -44,7 +44,7 @@ The texts of `reviews` and `requests` were held back from the training of instru
 Other texts of their sources were not.
 Speeds were measured beside other work on the same two cores: compare them with each other, and not with other pages.
 A dash, or a model that is missing, has not been run yet: the commands at the head of the script resume.
-What the numbers mean: [evaluation.md](evaluation.md).
+What the figures mean: [evaluation.md](evaluation.md).
 
 ![scores by data set](evaluation_scores.png)
 

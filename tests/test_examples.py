@@ -13,6 +13,8 @@ import pytest
 from tests.model import folders as layouts
 from tests.model.small_hub import running
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SHOWN = {
     "getting_started": r"\[\[.*\]\]",
