@@ -93,7 +93,7 @@ def test_refusals(copies, monkeypatch):
     with pytest.raises(InputError, match="does not compute with precision='fast'; it knows: exact, int8"):
         INSTRUCTOR(copies["relu"], backend="onnx", precision="fast")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"pip install \"instructor-embedding\[onnx\]\""):
+    with pytest.raises(MissingExtraError, match=r"pip install \"instructor-embed\[onnx\]\""):
         INSTRUCTOR(copies["relu"], device="cpu", backend="onnx").encode(["A text."])
 
 

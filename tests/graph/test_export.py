@@ -93,6 +93,6 @@ def test_refusals(models, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="is a file; pass a folder to export to"):
         export(models["relu"], tmp_path / "file")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtraError, match=r"instructor-embedding\[onnx\]"):
+    with pytest.raises(MissingExtraError, match=r"instructor-embed\[onnx\]"):
         export(models["relu"], tmp_path / "new")
     assert not (tmp_path / "new").exists()
