@@ -10,6 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,8 @@ def is_held_back(text: str) -> bool:
     return zlib.crc32(text.encode()) % 100 < HELD_BACK_PERCENT
 
 
-def labeled_sets(data: Path, *, rules: bool = True) -> list[Labeled]:
-    """Return all sets with at least two labels, at most ``MOST`` texts each.
+def labeled_sets(data: Path, *, rules: bool = True, most: int = MOST) -> list[Labeled]:
+    """Return all sets with at least two labels, at most `most` texts each.
 
     Parameters
     ----------
@@ -117,15 +118,17 @@ def labeled_sets(data: Path, *, rules: bool = True) -> list[Labeled]:
         See `sources.configuration`.
     rules : bool
         Include labels by rule and by source, whose texts are those of all sources.
+    most : int
+        Fewer for a rehearsal; then sources are read up to ten times as many relations.
     """
     files = {source.name: source for source in sources.used(data)}
     sets = [*_from_sources(files), *_from_tasks(data)]
     if rules:
-        sets += _from_rules(list(files.values()))
+        sets += _from_rules(list(files.values()), None if most == MOST else 10 * most)
     chosen = []
     for own in sets:
         own = own.frequent()
-        order = np.random.default_rng(zlib.crc32(own.name.encode())).permutation(len(own.texts))[:MOST]
+        order = np.random.default_rng(zlib.crc32(own.name.encode())).permutation(len(own.texts))[:most]
         own = own.of([(own.texts[index][:_LONGEST], own.labels[index]) for index in order])
         if len(set(own.labels)) > 1:
             chosen.append(own)
@@ -168,7 +171,7 @@ def _task_words(task: super_ni.Task) -> tuple[str, ...]:
     return (task.facts.pos, *([first] if 10 < len(first) < 120 else []))
 
 
-def _from_rules(files: list[Source]) -> Iterator[Labeled]:
+def _from_rules(files: list[Source], limit: int | None) -> Iterator[Labeled]:
     """Yield a set for each rule, and for the domain and the type of texts, all over the texts of all sources."""
     random = np.random.default_rng(0)
     texts: dict[str, tuple[str, str]] = {}
@@ -176,9 +179,10 @@ def _from_rules(files: list[Source]) -> Iterator[Labeled]:
         if source.facts is None:
             continue
         facts = source.facts
-        rows = [(relation.query, facts.query) for relation in source.relations(lambda record: None)]
+        relations = list(islice(source.relations(lambda record: None), limit))
+        rows = [(relation.query, facts.query) for relation in relations]
         if facts.kind != "label":
-            rows += [(relation.pos, facts.pos) for relation in source.relations(lambda record: None)]
+            rows += [(relation.pos, facts.pos) for relation in relations]
         rows = [row for row in rows if 10 <= len(row[0]) <= _LONGEST]
         # the same number of each source, so that a rule is not that of one source
         texts |= {rows[index][0]: (facts.domain, rows[index][1]) for index in random.permutation(len(rows))[:2000]}

@@ -24,7 +24,7 @@ from recipes.mini.teacher import TEACHER
 ROOT = Path(__file__).parents[2]
 BUNDLED = ROOT / "src" / "instructor_embedding" / "bundled" / "instructor-mini"
 COMMAND = "from instructor_embedding.cli.main import main; main()"
-REHEARSAL = {"limit": 300, "texts": 3000, "steps": 4, "obey": 2}
+REHEARSAL = {"limit": 300, "texts": 3000, "steps": 4, "obey": 2, "labeled": 60}
 
 
 def run(complete: Path, module: str, *arguments: object) -> None:
@@ -43,7 +43,8 @@ def steps(build: Path, data: Path, teacher: str, device: str, sizes: dict[str, i
     triples, texts, tokenizer = build / "triples.jsonl", build / "texts.jsonl", build / "tokenizer.json"
     targets, student, model = build / "targets", build / "student", build / "model"
     most = ["--most", sizes["texts"], "--limit", sizes["limit"]] if sizes else []
-    long, short = (["--steps", sizes[name]] if sizes else [] for name in ("steps", "obey"))
+    long = ["--steps", sizes["steps"]] if sizes else []
+    short = ["--steps", sizes["obey"], "--most", sizes["labeled"]] if sizes else []
     there = ["--device", device]
     run(triples, "triples", triples, "--data", data, *(["--limit", 40] if sizes else []))
     run(texts, "texts", texts, "--data", data, *most)

@@ -35,7 +35,7 @@ from instructor_embedding.training.loss import Contrast, distance
 from recipes.mini.batches import Batch, Batches, instructions_of
 from recipes.mini.curve import note
 from recipes.mini.distill import losses
-from recipes.mini.labels import HELD_OUT, Labeled, labeled_sets
+from recipes.mini.labels import HELD_OUT, MOST, Labeled, labeled_sets
 from recipes.mini.teacher import Targets, device_of, mixed
 from recipes.mini.wording import Wording
 from recipes.mini.words import synonyms
@@ -288,10 +288,12 @@ def main() -> None:
         parser.add_argument(path, type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--most", type=int, default=MOST, help="texts of a labeled set")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    sets = [own.subset(held_back=False) for own in labeled_sets(arguments.data) if own.kind not in HELD_OUT]
+    labeled = labeled_sets(arguments.data, most=arguments.most)
+    sets = [own.subset(held_back=False) for own in labeled if own.kind not in HELD_OUT]
     checkpoint = read(arguments.start)
     model = Embedder(checkpoint).train()
     model.set_dropout(0)

@@ -102,7 +102,7 @@ class Instruction:
 
     @classmethod
     def parse(cls, instruction: str) -> Instruction:
-        """Split an instruction into its fields; ``str()`` of the result is the instruction again.
+        """Take an instruction apart; ``str()`` of the result is the same string.
 
         The last word before ``for`` is taken as the text type and the words before it as the domain.
 
@@ -128,7 +128,7 @@ def as_pairs(
 ) -> list[Pair]:
     """Turn every form of input that users write into a list of `Pair`.
 
-    Use `is_single` to distinguish one text from a collection.
+    `is_single` reports whether the input is one text or a collection.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def as_pairs(
 
 
 def is_single(sentences: Any) -> bool:
-    """Return True if `sentences` is one item (a text, a `Pair`, a dict), for which one bare vector is returned."""
+    """Return whether `sentences` is one item (a text, a `Pair`, a dict), so that one bare vector is returned."""
     return isinstance(sentences, (str, Pair, Mapping))
 
 
@@ -193,7 +193,7 @@ def iter_pairs(
 
 
 def _items(sentences: Any) -> Iterable[Any]:
-    """Return something to loop over, or reject what has no order or is not a collection of texts."""
+    """Return something to loop over, or refuse what has no order or is not a collection of texts."""
     if isinstance(sentences, (set, frozenset)):
         raise InputError("sentences is a set, which has no order; use a list")
     if hasattr(sentences, "columns"):
@@ -231,13 +231,13 @@ def _split(item: Any, where: str) -> tuple[Any, Any]:
         item = item.tolist()
     if isinstance(item, (list, tuple)):
         if len(item) in (2, 3):
-            return _instruction(item[0], where), item[1]
+            return _checked(item[0], where), item[1]
         count = f"{len(item)} element{'' if len(item) == 1 else 's'}"
         raise InputError(f"{where} is a {type(item).__name__} of {count}; a pair is [instruction, text]")
     raise InputError(f"{where} is {_kind(item)}; {_ALLOWED}")
 
 
-def _instruction(instruction: Any, where: str) -> Any:
+def _checked(instruction: Any, where: str) -> Any:
     """Refuse None as the instruction of a pair, where it is more likely a mistake than intended."""
     if instruction is None:
         raise InputError(f"the instruction of {where} is None; for no instruction write ''")
@@ -263,7 +263,7 @@ def _text(value: Any, where: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    """Describe a value that is not text: its type, a short form and, where one is likely, the cause."""
+    """Describe a value that is not a text: its type, a short form and, where one is likely, the cause."""
     if value is None:
         return "None"
     shown = repr(value)

@@ -13,11 +13,6 @@ pytestmark = pytest.mark.slow
 COMMAND = [sys.executable, "-m", "instructor_embedding"]
 
 
-def default_signals():
-    """Undo what a shell does for its background jobs, which ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def shell(line, folder):
     """Run a line of bash in which $E is the command."""
     environment = os.environ | {"E": " ".join(COMMAND), "M": str(folder)}
@@ -62,9 +57,7 @@ def test_streams_that_work(folders):
 def test_a_signal_leaves_nothing(number, code, message, extension, folders, tmp_path):
     target = tmp_path / f"out.{extension}"
     command = [*COMMAND, "encode", "-m", str(folders["relu"]), "-o", str(target)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=default_signals
-    )
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         try:

@@ -145,7 +145,7 @@ def test_precision_in_words(folders, monkeypatch):
     with pytest.raises(InputError, match="needs a CPU that computes in bfloat16"):
         INSTRUCTOR(folders["relu"], precision="fast")
     monkeypatch.setattr(runtime, "int8_is_fast", lambda: False)
-    with pytest.raises(InputError, match="needs a CPU with 8-bit products"):
+    with pytest.raises(InputError, match="needs a CPU with 8-bit dot products"):
         INSTRUCTOR(folders["relu"], precision="int8")
 
 
