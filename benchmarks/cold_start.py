@@ -18,6 +18,7 @@ from statistics import median
 from peers import ROOT, python_of
 
 ROUNDS = 5
+WITHOUT_TORCH = "from instructor_embedding import Encoder; Encoder({0!r}).encode([['Represent the text:', 'A']])"
 FIRST_VECTOR = "from instructor_embedding import INSTRUCTOR; INSTRUCTOR({0!r}).encode([['Represent the text:', 'A']])"
 
 
@@ -42,6 +43,7 @@ def main() -> None:
             "python -c pass": (sys.executable, "pass"),
             "import instructor_embedding": (sys.executable, "import instructor_embedding"),
             "first vector, tiny checkpoint": (sys.executable, FIRST_VECTOR.format(str(folder))),
+            "first vector without torch": (sys.executable, WITHOUT_TORCH.format(str(folder))),
             "import sentence_transformers": (peer, "import sentence_transformers"),
         }
         times: dict[str, list[float]] = {name: [] for name in commands}

@@ -43,7 +43,8 @@ all-MiniLM-L6-v2 runs through sentence-transformers, without instructions on the
 The texts of `reviews` and `requests` were held back from the training of instructor-mini.
 Other texts of their sources were not.
 Speeds were measured beside other work on the same two cores: compare them with each other, and not with other pages.
-What the numbers mean: [evaluation.md](evaluation.md).
+A dash, or a model that is missing, has not been run yet: the commands at the head of the script resume.
+What the figures mean: [evaluation.md](evaluation.md).
 
 ![scores by data set](evaluation_scores.png)
 

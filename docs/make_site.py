@@ -25,7 +25,7 @@ TITLES = {"index": "Overview", "cli": "Command line", "recipe": "Recipe of instr
 
 
 def moved(target: str, source: Path) -> str:
-    """Return a link of the file `source` as it is on the site."""
+    """Return a link of the file `source` in its form on the site."""
     path, mark, anchor = target.partition("#")
     if not path or re.match(r"[a-z]+:", path):
         return target

@@ -1,6 +1,7 @@
 """What many tests share: tiny models, in the layout of the original."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,10 @@ from tests.golden.make_checkpoints import KINDS, golden_model
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARED = Path(__file__).parent.parent.parent / "shared"
+
+
+# A shell starts background jobs with SIGINT ignored, and their children would inherit that: the tests send SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):

@@ -24,7 +24,8 @@ WORDS = ("bread", "cake", "soup", "plum", "rye", "train", "bus", "plane", "ship"
 FILES = {
     "pairs.csv": "query,positive\n" + "".join(f"what is {word}?,{word} is a thing\n" for word in WORDS),
     "titles.txt": "Parton energy loss in QCD matter\nCopper rises by four percent\nRye bread with walnuts\n",
-    "titles.csv": "id,text\n1,Parton energy loss in QCD matter\n2,Copper rises by four percent\n3,Rye bread\n",
+    "titles.csv": "id,text,year\n1,Parton energy loss in QCD matter,2019\n"
+    "2,Copper rises by four percent,2021\n3,Rye bread,2024\n",
 }
 # pages whose code does not run yet
 PENDING: set[str] = set()

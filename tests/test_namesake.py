@@ -13,6 +13,8 @@ import pytest
 import instructor_embedding
 from instructor_embedding import namesake
 
+pytestmark = pytest.mark.slow
+
 SOURCE = Path(instructor_embedding.__file__).parents[1]
 OTHER = {
     "InstructorEmbedding/__init__.py": "from .instructor import *\n",

@@ -245,9 +245,9 @@ def test_similarity_takes_every_form(models):
     expected = array @ array.T
     tensor = torch.from_numpy(array)
     for form in (array, tensor, list(tensor), array.tolist(), list(array)):
-        found = model.similarity(form, array)
-        assert isinstance(found, torch.Tensor)
-        np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+        cosines = model.similarity(form, array)
+        assert isinstance(cosines, torch.Tensor)
+        np.testing.assert_allclose(cosines.numpy(), expected, atol=1e-6)
     assert model.similarity(array[0], array).shape == (1, 3)
     assert model.similarity(array[0].tolist(), array).shape == (1, 3)
 

@@ -8,6 +8,8 @@ from recipes.mini import notice, sources
 from instructor_embedding import INSTRUCTOR
 from instructor_embedding.model import hub
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_notice_names_every_source_of_the_card():
     folder = sources.HERE.parents[1] / "src" / "instructor_embedding" / "bundled"

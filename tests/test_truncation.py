@@ -57,7 +57,7 @@ def test_error(entry, models):
 def test_one_warning_and_it_is_the_default(entry, truncate, models):
     with pytest.warns(TruncationWarning, match=MESSAGE) as caught:
         ENTRIES[entry](models["relu"], truncate)
-    ours = [one for one in caught if one.category is TruncationWarning]
+    ours = [warning for warning in caught if warning.category is TruncationWarning]
     assert len(ours) == 1
     assert ours[0].filename == __file__
 

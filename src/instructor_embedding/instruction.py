@@ -1,4 +1,4 @@
-"""Instructions and pairs: the one place that accepts what users write.
+"""Instructions and pairs: the only module that accepts what users write.
 
 Everywhere else in the package a text comes as a `Pair`.
 """
@@ -102,7 +102,7 @@ class Instruction:
 
     @classmethod
     def parse(cls, instruction: str) -> Instruction:
-        """Take an instruction apart; ``str()`` of the result gives it back.
+        """Take an instruction apart; ``str()`` of the result is the same string.
 
         The last word before ``for`` is taken as the text type and the words before it as the domain.
 
@@ -128,14 +128,14 @@ def as_pairs(
 ) -> list[Pair]:
     """Turn every form of input that users write into a list of `Pair`.
 
-    Use `is_single` to tell whether one text was given or a collection of them.
+    `is_single` reports whether the input is one text or a collection.
 
     Parameters
     ----------
     sentences : str, Pair, dict or iterable
         A text; a list of texts; a list of [instruction, text] pairs (lists, tuples, `Pair`; a third element is
         ignored, as evaluation lists carry one); a list of dicts with the keys instruction and text; arrays and
-        generators of these. Texts without an instruction may stand among pairs.
+        generators of these. Texts without an instruction may be mixed with pairs.
     instruction : str or Instruction, optional
         The instruction of every text; one that comes with an instruction of its own is refused. ``""`` says that there
         is none on purpose.
@@ -166,7 +166,7 @@ def as_pairs(
 
 
 def is_single(sentences: Any) -> bool:
-    """Tell whether `sentences` is one item (a text, a `Pair`, a dict), so that one bare vector is returned."""
+    """Return whether `sentences` is one item (a text, a `Pair`, a dict), so that one bare vector is returned."""
     return isinstance(sentences, (str, Pair, Mapping))
 
 
@@ -181,19 +181,19 @@ def iter_pairs(
         if isinstance(item, str):
             yield Pair(common, _text(item, where))
             continue
-        given, text = _split(item, where)
-        if given is None:
+        own, text = _split(item, where)
+        if own is None:
             yield Pair(common, _text(text, f"the text of {where}"))
         elif instruction is not None and common:
             raise InputError(
                 f"{where} carries an instruction of its own and instruction= was given too; leave one of them out"
             )
         else:
-            yield Pair(_text(given, f"the instruction of {where}"), _text(text, f"the text of {where}"))
+            yield Pair(_text(own, f"the instruction of {where}"), _text(text, f"the text of {where}"))
 
 
 def _items(sentences: Any) -> Iterable[Any]:
-    """Return something to loop over, or refuse what has no order or is no collection of texts."""
+    """Return something to loop over, or refuse what has no order or is not a collection of texts."""
     if isinstance(sentences, (set, frozenset)):
         raise InputError("sentences is a set, which has no order; use a list")
     if hasattr(sentences, "columns"):
@@ -231,13 +231,13 @@ def _split(item: Any, where: str) -> tuple[Any, Any]:
         item = item.tolist()
     if isinstance(item, (list, tuple)):
         if len(item) in (2, 3):
-            return _given(item[0], where), item[1]
+            return _checked(item[0], where), item[1]
         count = f"{len(item)} element{'' if len(item) == 1 else 's'}"
         raise InputError(f"{where} is a {type(item).__name__} of {count}; a pair is [instruction, text]")
     raise InputError(f"{where} is {_kind(item)}; {_ALLOWED}")
 
 
-def _given(instruction: Any, where: str) -> Any:
+def _checked(instruction: Any, where: str) -> Any:
     """Refuse None as the instruction of a pair, where it is more likely a mistake than intended."""
     if instruction is None:
         raise InputError(f"the instruction of {where} is None; for no instruction write ''")
@@ -263,7 +263,7 @@ def _text(value: Any, where: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    """Describe a value that is no text: its type, a short form and, where one is likely, the cause."""
+    """Describe a value that is not a text: its type, a short form and, where one is likely, the cause."""
     if value is None:
         return "None"
     shown = repr(value)

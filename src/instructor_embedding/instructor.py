@@ -71,7 +71,7 @@ class INSTRUCTOR(Embedder):
     Attributes
     ----------
     default_instruction : str or Instruction, optional
-        The instruction of texts that come without one where a call gives none; ``""`` says that there is none on
+        The instruction of texts that have none, in calls without ``instruction=``; ``""`` says that there is none on
         purpose, for libraries that call `encode` with two documents like an unnested pair. Default: None.
 
     Raises

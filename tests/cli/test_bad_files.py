@@ -9,6 +9,8 @@ import threading
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 WORDS = ["bread", "cake", "soup", "plum", "rye", "train", "bus", "plane", "ship", "rain"]
 TEXTS = "text,label,id\n" + "".join(f"a {word},{'food' if n < 5 else 'travel'},{n}\n" for n, word in enumerate(WORDS))
 SIDES = ("query", "pos", "neg")

@@ -19,13 +19,13 @@ def test_operations_are_those_of_the_products():
 def test_measure(models, precision):
     model = models["relu"].eval()
     pairs = built_in_texts(40, words=6)
-    found = measure(pairs, model.tokens, model.backend, model.encoder.config, precision, rounds=2)
-    assert found.texts == 40
-    assert found.tokens == int(model.count_tokens(pairs).sum())
-    assert found.tokens_per_second / found.texts_per_second == pytest.approx(found.tokens / 40)
-    assert 0 < found.latency_ms <= found.latency_p95_ms
-    assert found.share > 0
-    assert found.memory_mb > 50
+    measured = measure(pairs, model.tokens, model.backend, model.encoder.config, precision, rounds=2)
+    assert measured.texts == 40
+    assert measured.tokens == int(model.count_tokens(pairs).sum())
+    assert measured.tokens_per_second / measured.texts_per_second == pytest.approx(measured.tokens / 40)
+    assert 0 < measured.latency_ms <= measured.latency_p95_ms
+    assert measured.share > 0
+    assert measured.memory_mb > 50
 
 
 def test_built_in_texts_are_the_same_each_time():

@@ -62,9 +62,9 @@ def test_equals_the_modules(kind, precision, folders, models, inputs, engine):
 def test_a_vector_does_not_depend_on_its_neighbors(precision, folders, inputs):
     need(precision)
     model = INSTRUCTOR(folders["relu"], device="cpu", precision=precision)
-    whole = model.encode(inputs["pairs"], truncate="quiet")
+    together = model.encode(inputs["pairs"], truncate="quiet")
     alone = np.stack([model.encode([pair], truncate="quiet")[0] for pair in inputs["pairs"]])
-    np.testing.assert_allclose(whole, alone, atol={"exact": 1e-6, "fast": 5e-3, "int8": 5e-3}[precision])
+    np.testing.assert_allclose(together, alone, atol={"exact": 1e-6, "fast": 5e-3, "int8": 5e-3}[precision])
 
 
 def test_long_texts(folders):
@@ -145,7 +145,7 @@ def test_precision_in_words(folders, monkeypatch):
     with pytest.raises(InputError, match="needs a CPU that computes in bfloat16"):
         INSTRUCTOR(folders["relu"], precision="fast")
     monkeypatch.setattr(runtime, "int8_is_fast", lambda: False)
-    with pytest.raises(InputError, match="needs a CPU with 8-bit products"):
+    with pytest.raises(InputError, match="needs a CPU with 8-bit dot products"):
         INSTRUCTOR(folders["relu"], precision="int8")
 
 
@@ -165,13 +165,13 @@ def test_int8_product_is_near(positive):
     x = x.relu() if positive else x
     scale = torch.rand(37, 1, generator=random) + 0.5
     kernel = Int8Kernel(torch.float32)
-    found, rest = kernel.multiply(
+    result, rest = kernel.multiply(
         kernel.rows(x.clone(), scale, positive), kernel.pack([SimpleNamespace(weight=weight)])
     )
     expected = (x * scale) @ weight.T
-    error = ((found * rest - expected).norm() / expected.norm()).item()
+    error = ((result * rest - expected).norm() / expected.norm()).item()
     assert 1e-4 < error < 0.012
-    assert (found[3] == 0).all()
+    assert (result[3] == 0).all()
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_new", "silu"])
@@ -182,16 +182,16 @@ def test_activations(activation):
     x, weight = torch.randn(9, 32, generator=random), torch.randn(16, 32, generator=random) / 6
     expected = ACTIVATIONS[activation](x @ weight.T)
     kernel = FloatKernel(torch.float32)
-    found, scale = kernel.multiply(kernel.rows(x.clone()), kernel.pack([SimpleNamespace(weight=weight)]), activation)
+    result, scale = kernel.multiply(kernel.rows(x.clone()), kernel.pack([SimpleNamespace(weight=weight)]), activation)
     assert scale is None
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_budget_does_not_change_vectors(model, inputs):
     batch = inputs["pairs"]
-    parts = [
-        np.concatenate([part.vectors for part in pipeline.encode(batch, model.tokens, model.backend, budget)])
+    results = [
+        np.concatenate([window.vectors for window in pipeline.encode(batch, model.tokens, model.backend, budget)])
         for budget in (8, 1024, 100_000)
     ]
-    for other in parts[1:]:
-        np.testing.assert_allclose(other, parts[0], atol=1e-6)
+    for other in results[1:]:
+        np.testing.assert_allclose(other, results[0], atol=1e-6)

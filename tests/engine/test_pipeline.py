@@ -1,4 +1,4 @@
-"""One by one = packed = padded = any batch size = any order; bounded memory; broken vectors are refused."""
+"""One by one = packed = padded = any batch size = any order; bounded memory; invalid vectors are rejected."""
 
 import threading
 from itertools import islice
@@ -29,7 +29,7 @@ def test_batch_size_and_order_do_not_matter(models, pairs, batch_size, seed, kin
     together = model.encode(pairs, batch_size=batch_size, truncate="quiet")
     assert np.abs(alone - together).max() <= TOLERANCE
     order = np.random.default_rng(seed).permutation(len(pairs))
-    shuffled = model.encode([pairs[place] for place in order], truncate="quiet")
+    shuffled = model.encode([pairs[index] for index in order], truncate="quiet")
     assert np.abs(shuffled - together[order]).max() <= TOLERANCE
 
 

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from instructor_embedding import INSTRUCTOR, InputError, MissingExtraError, as_pairs
 from instructor_embedding.engine.backends.onednn import bfloat16_is_native
@@ -42,6 +43,10 @@ def test_other_precisions_are_near(name, precision, copies, models, inputs):
     pytest.importorskip(LIBRARY[name])
     if precision == "fast" and not bfloat16_is_native():
         pytest.skip("this CPU has no bfloat16")
+    if precision == "int8" and not torch.cpu._is_vnni_supported():
+        with pytest.raises(InputError, match="needs a CPU with 8-bit dot products"):
+            INSTRUCTOR(copies["relu"], device="cpu", backend=name, precision=precision)
+        return
     model = INSTRUCTOR(copies["relu"], device="cpu", backend=name, precision=precision)
     expected = models["relu"].encode(inputs["pairs"], truncate="quiet")
     assert 0.99 < (model.encode(inputs["pairs"], truncate="quiet") * expected).sum(1).min() < 1 - 1e-7
@@ -93,7 +98,7 @@ def test_refusals(copies, monkeypatch):
     with pytest.raises(InputError, match="does not compute with precision='fast'; it knows: exact, int8"):
         INSTRUCTOR(copies["relu"], backend="onnx", precision="fast")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"pip install \"instructor-embedding\[onnx\]\""):
+    with pytest.raises(MissingExtraError, match=r"pip install \"instructor-embed\[onnx\]\""):
         INSTRUCTOR(copies["relu"], device="cpu", backend="onnx").encode(["A text."])
 
 

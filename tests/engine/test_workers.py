@@ -28,9 +28,9 @@ class Fatal:
 
 def test_same_vectors_in_order(models):
     with Workers(models["relu"], ["cpu", "cpu"]) as workers:
-        parts = list(workers.encode(iter(PAIRS), chunk=7))
-        assert [len(part) for part in parts] == [7] * 8 + [4]
-        np.testing.assert_allclose(np.concatenate(parts), models["relu"].encode(PAIRS), atol=1e-6)
+        chunks = list(workers.encode(iter(PAIRS), chunk=7))
+        assert [len(chunk) for chunk in chunks] == [7] * 8 + [4]
+        np.testing.assert_allclose(np.concatenate(chunks), models["relu"].encode(PAIRS), atol=1e-6)
         assert list(workers.encode([])) == []
 
 

@@ -46,26 +46,26 @@ def test_float32_is_torch(library, kind, models, tmp_path):
     pytest.importorskip(LIBRARY[library])
     export(models[kind], tmp_path / "exported", library)
     expected = models[kind].encode(PAIRS, truncate="quiet")
-    found = run_without_torch(tmp_path / "exported", tmp_path)
-    np.testing.assert_allclose(found, np.concatenate([expected, expected]), atol=1e-5)
+    vectors = run_without_torch(tmp_path / "exported", tmp_path)
+    np.testing.assert_allclose(vectors, np.concatenate([expected, expected]), atol=1e-5)
 
 
 @pytest.mark.parametrize(("library", "weights"), [
     ("onnx", "float16"), ("onnx", "bfloat16"), ("onnx", "int8"), ("openvino", "float16"), ("openvino", "int8"),
 ])  # fmt: skip
 def test_smaller_weights_are_those_of_torch(library, weights, models, tmp_path):
-    """The weights are those of a quantized folder; 8-bit products round their input, each runtime in its own way."""
+    """The weights are those of a quantized folder; 8-bit matmuls round their input, each runtime in its own way."""
     pytest.importorskip(LIBRARY[library])
     path = export(models["relu"], tmp_path / "exported", library, weights)
     quantize(models["relu"], weights).save(tmp_path / "same")
     same = INSTRUCTOR(tmp_path / "same", device="cpu", precision="exact").encode(PAIRS, truncate="quiet")
-    found = run_without_torch(tmp_path / "exported", tmp_path)
+    vectors = run_without_torch(tmp_path / "exported", tmp_path)
     np.testing.assert_allclose(
-        found, np.concatenate([same, same]), atol={"int8": 1e-2, "float16": 5e-4, "bfloat16": 4e-3}[weights]
+        vectors, np.concatenate([same, same]), atol={"int8": 1e-2, "float16": 5e-4, "bfloat16": 4e-3}[weights]
     )
     exact = models["relu"].encode(PAIRS, truncate="quiet")
-    assert (found[: len(PAIRS)] * exact).sum(1).min() > (0.999 if weights == "int8" else 0.9999)
-    assert np.abs(found[: len(PAIRS)] - exact).max() > 1e-6
+    assert (vectors[: len(PAIRS)] * exact).sum(1).min() > (0.999 if weights == "int8" else 0.9999)
+    assert np.abs(vectors[: len(PAIRS)] - exact).max() > 1e-6
     export(models["relu"], tmp_path / "full", library)
     small, full = (sum(file.stat().st_size for file in folder.glob(f"{path.stem}.*")
                        if file.suffix not in (".xml", ".onnx"))
@@ -80,8 +80,8 @@ def test_a_quantized_model_exports_its_own_codes(models, tmp_path):
     batch = small.tokenize(PAIRS)
     inputs = {name: batch[name].numpy() for name in ("input_ids", "attention_mask", "context_masks")}
     inputs["attention_mask"] = (inputs["input_ids"] != 0).astype(np.int64)
-    found = [onnxruntime.InferenceSession(str(path)).run(None, inputs)[0] for path in ways]
-    np.testing.assert_array_equal(*found)
+    vectors = [onnxruntime.InferenceSession(str(path)).run(None, inputs)[0] for path in ways]
+    np.testing.assert_array_equal(*vectors)
 
 
 def test_refusals(models, tmp_path, monkeypatch):
@@ -93,6 +93,6 @@ def test_refusals(models, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="is a file; pass a folder to export to"):
         export(models["relu"], tmp_path / "file")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtraError, match=r"instructor-embedding\[onnx\]"):
+    with pytest.raises(MissingExtraError, match=r"instructor-embed\[onnx\]"):
         export(models["relu"], tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -51,11 +51,11 @@ def sharded(folder, shards=3):
     """Split the encoder's safetensors file as transformers does."""
     tensors = load_file(folder / "model.safetensors")
     names = sorted(tensors)
-    places = {name: f"model-{1 + number % shards:05}-of-{shards:05}.safetensors" for number, name in enumerate(names)}
-    for file in set(places.values()):
-        save_file({name: tensors[name] for name in names if places[name] == file}, folder / file)
+    shard_of = {name: f"model-{1 + number % shards:05}-of-{shards:05}.safetensors" for number, name in enumerate(names)}
+    for file in set(shard_of.values()):
+        save_file({name: tensors[name] for name in names if shard_of[name] == file}, folder / file)
     (folder / "model.safetensors").unlink()
-    index = {"metadata": {"total_size": 1}, "weight_map": places}
+    index = {"metadata": {"total_size": 1}, "weight_map": shard_of}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
@@ -105,7 +105,7 @@ def in_subfolder(folder):
 
 
 def plain_t5(folder):
-    """A T5 folder of transformers without modules, its encoder inside a whole sequence-to-sequence model."""
+    """A T5 folder of transformers without modules, its encoder inside a complete sequence-to-sequence model."""
     for path in [*folder.glob("[0-9]_*"), folder / "modules.json", folder / "sentence_bert_config.json"]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     path = folder / "pytorch_model.bin"

@@ -134,8 +134,8 @@ for line in {list(ERRORS)!r}:
 print(json.dumps(found))"""
     done = run(tmp_path, hub.url, code)
     assert done.returncode == 0, done.stderr
-    for found, (line, message) in zip(json.loads(done.stdout), ERRORS.items(), strict=True):
-        assert message in found, line
+    for error, (line, message) in zip(json.loads(done.stdout), ERRORS.items(), strict=True):
+        assert message in error, line
 
 
 def test_unreachable_and_not_cached(tmp_path):

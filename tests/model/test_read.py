@@ -1,4 +1,4 @@
-"""Every layout in use loads and gives the vectors of the original; every broken one gives one clear error."""
+"""Every layout in use loads and gives the vectors of the original; every corrupt one gives one clear error."""
 
 import json
 import pickle
@@ -14,7 +14,7 @@ from tests.model import folders as layouts
 
 @pytest.fixture
 def folder(folders, tmp_path):
-    """A checkpoint of one's own, to be changed."""
+    """A checkpoint that the test may change."""
     return layouts.copied(folders["relu"], tmp_path / "model")
 
 

@@ -15,9 +15,9 @@ class Kill(BaseException):
     pass
 
 
-def same(found, expected):
-    pairs = zip(found.encoder.state_dict().items(), expected.encoder.state_dict().values(), strict=True)
-    heads = zip(found.head.state_dict().items(), expected.head.state_dict().values(), strict=True)
+def same(model_read, expected):
+    pairs = zip(model_read.encoder.state_dict().items(), expected.encoder.state_dict().values(), strict=True)
+    heads = zip(model_read.head.state_dict().items(), expected.head.state_dict().values(), strict=True)
     return all(torch.equal(mine, theirs) for (_, mine), theirs in [*pairs, *heads])
 
 
@@ -48,12 +48,12 @@ def test_no_mixture_of_two_models_loads(tmp_path, monkeypatch, before, after):
             except Kill:
                 done = False
         try:
-            found = read(folder)
+            model_read = read(folder)
         except CheckpointError:
             states.add("refused")
         else:
-            assert same(found, new if done else old), moment
-            states.add("new" if same(found, new) else "old")
+            assert same(model_read, new if done else old), moment
+            states.add("new" if same(model_read, new) else "old")
         if done:
             break
     assert done

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import httpx
 
-START = 60  # seconds a server may take to be ready, on a busy machine
+START = 120  # seconds a server may take to be ready, on a busy machine
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Server:
         with self.client() as client:
             return client.post(path, json=body)
 
-    def stop(self, seconds=20):
+    def stop(self, seconds=60):
         """Send SIGTERM and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)

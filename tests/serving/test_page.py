@@ -186,7 +186,7 @@ def test_five_thousand_points(page):
             return frames.sort((a, b) => a - b)[20];
         }"""
     )
-    assert milliseconds < 100  # 17 where nothing else runs
+    assert milliseconds < 250  # 17 where nothing else runs; 150 on two cores with twenty processes
 
 
 def test_a_key_is_requested(chromium, folders, tmp_path):

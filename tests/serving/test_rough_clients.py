@@ -115,4 +115,4 @@ def test_sigterm_under_load_loses_no_accepted_request(name, folders, tmp_path):
     # a connection may be closed just as its next request is sent; none is closed before the reply it waits for
     refused = ("without sending", "reset by peer", "closed", "broken pipe")
     assert not [error for error in lost if not any(reason in error.lower() for reason in refused)], lost
-    assert seconds < 12
+    assert seconds < 30  # under a second where nothing else runs

@@ -292,3 +292,14 @@ def test_memory_holds_no_texts(tmp_path):
     assert tracemalloc.get_traced_memory()[0] < 500_000
     tracemalloc.stop()
     assert data.item(1999).query.text.endswith("1999")
+
+
+def test_worker_processes_read_the_same_records(tmp_path):
+    import pickle
+
+    rows = [{"text": f"text {n}", "label": "ab"[n % 2]} for n in range(8)]
+    data = data_of(write(tmp_path / "a.jsonl", rows))
+    copy = pickle.loads(pickle.dumps(data))
+    assert [copy[n, 1] for n in range(8)] == [data[n, 1] for n in range(8)]
+    del copy
+    assert data.item(3).text.text == "text 3"

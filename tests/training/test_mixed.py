@@ -21,14 +21,23 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mixed")
     records = triples(64, 1)
     several = [
-        {"query": one["query"][1], "pos": one["pos"][1], "neg": [other["neg"][1] for other in records[n : n + n % 5]]}
-        for n, one in enumerate(records)
+        {
+            "query": record["query"][1],
+            "pos": record["pos"][1],
+            "neg": [other["neg"][1] for other in records[n : n + n % 5]],
+        }
+        for n, record in enumerate(records)
     ]
     write(folder / "several.jsonl", several)
-    write(folder / "pairs.csv", [{"query": one["query"][1], "positive": one["pos"][1]} for one in records[:35]])
-    scored = [{"text1": one["query"][1], "text2": one["pos"][1], "score": n % 6} for n, one in enumerate(records[:22])]
+    write(
+        folder / "pairs.csv", [{"query": record["query"][1], "positive": record["pos"][1]} for record in records[:35]]
+    )
+    scored = [
+        {"text1": record["query"][1], "text2": record["pos"][1], "score": n % 6}
+        for n, record in enumerate(records[:22])
+    ]
     write(folder / "scored.tsv", scored)
-    labelled = [{"text": one["pos"][1], "label": f"class {n % 4}"} for n, one in enumerate(records[:18])]
+    labelled = [{"text": record["pos"][1], "label": f"class {n % 4}"} for n, record in enumerate(records[:18])]
     write(folder / "labelled.csv.gz", [*labelled, {"text": "alone", "label": "class 9"}])
     write(folder / "single.csv", [{"query": "only one", "positive": "pair"}])
     return folder
@@ -55,7 +64,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folders, files, tmp_path, ext
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(command, folders, files, tmp_path):
-    """Batches of 4 on two processes, whose shares have different numbers of negatives, give those of 8 on one."""
+    """Batches of 4 on two processes, whose shares differ in how many negatives they have, give those of 8 on one."""
     single, two = tmp_path / "single", tmp_path / "two"
     more = ("--dropout", 0, "--max_steps", 12, "--loss_form", "in-batch")
     train(flags_of(folders, files / "several.jsonl", single, *more))

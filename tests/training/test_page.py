@@ -25,7 +25,7 @@ def test_a_small_model_in_minutes(environment, tmp_path):
 
     def run(*line):
         done = subprocess.run(
-            line, cwd=tmp_path, env={**environment, "PATH": path}, capture_output=True, text=True, timeout=900
+            line, cwd=tmp_path, env={**environment, "PATH": path}, capture_output=True, text=True, timeout=1800
         )
         assert done.returncode == 0, done.stderr
         return done

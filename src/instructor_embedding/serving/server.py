@@ -21,7 +21,7 @@ HEADER_SECONDS = 10  # a client may take as long to send its headers, and to sta
 SWITCH_SECONDS = 0.0005
 BACKLOG = 2048
 CONNECTIONS = 16_384
-LAST_SECONDS = 5.0  # for connections to close after the last reply
+LAST_SECONDS = 1.0  # for idle connections to close after the last reply
 
 
 def run(

@@ -93,8 +93,8 @@ class TrainingData(Dataset[Drawn]):
         task_of: dict[Task, int] = {}
         label_of: dict[tuple[int, str], int] = {}
         digest = hashlib.blake2b(digest_size=16)
-        path = Path(self._scratch.name) / "records.jsonl"
-        with open(path, "wb") as file:
+        self._path = Path(self._scratch.name) / "records.jsonl"
+        with open(self._path, "wb") as file:
             for name, item in items:
                 kind = Task(name, KINDS[type(item)])
                 number = task_of.setdefault(kind, len(task_of))
@@ -109,8 +109,7 @@ class TrainingData(Dataset[Drawn]):
         self.tasks: NDArray[np.int32] = np.frombuffer(tasks, np.int32) if tasks else np.empty(0, np.int32)
         self._starts = np.frombuffer(starts, np.int64)
         self._labels = np.frombuffer(labels, np.int32) if labels else np.empty(0, np.int32)
-        with open(path, "rb") as stored:
-            self._bytes = mmap.mmap(stored.fileno(), 0, access=mmap.ACCESS_READ) if len(self.tasks) else b""
+        self._bytes = self._mapped()
         self._reserved = self._hold_back(hold_back)
         self._partners = _Partners(self.tasks, self._labels, self.names, ~self._reserved)
         self.usable: NDArray[np.bool_] = self._partners.usable(self.left_out)
@@ -120,6 +119,20 @@ class TrainingData(Dataset[Drawn]):
 
     def __len__(self) -> int:
         return len(self.tasks)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what worker processes need; the scratch file stays with the process that made it."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_scratch", "_bytes")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._bytes = self._mapped()
+
+    def _mapped(self) -> mmap.mmap | bytes:
+        if not len(self.tasks):
+            return b""
+        with open(self._path, "rb") as stored:
+            return mmap.mmap(stored.fileno(), 0, access=mmap.ACCESS_READ)
 
     def item(self, index: int) -> Item:
         """Return the record of this index."""
@@ -345,8 +358,8 @@ def read_texts(path: str, instruction: str = "") -> Iterator[Pair]:
     if not Path(path).exists():
         raise InputError(f"text_file: there is no file {path}")
     count = 0
-    for (what, number), item in read_records(path):
-        if not isinstance(item, (str, list, dict)) or not item:
+    for (what, number), item in read_records(path, default="txt"):
+        if isinstance(item, str) and not item.strip():
             continue
         try:
             (pair,) = as_pairs([item])

@@ -159,9 +159,9 @@ def _check_average(trainer: InstructorTrainer) -> None:
     """Raise `InputError` where a run saves fewer checkpoints than are averaged at its end."""
     args, total = trainer.settings.trainer, trainer.total_steps
     count = args.averaged()
-    every = {"steps": args.save_steps if args.save_steps >= 1 else total * args.save_steps}.get(
-        str(getattr(args.save_strategy, "value", args.save_strategy)), total / max(args.num_train_epochs, 1)
-    )
+    every = args.save_steps if args.save_steps >= 1 else total * args.save_steps
+    if args.save_strategy == "epoch":
+        every = math.ceil(len(trainer.batches) / args.gradient_accumulation_steps)
     saved = 0 if args.save_strategy == "no" else math.ceil(total / every)
     if saved < count:
         raise InputError(

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from instructor_embedding.errors import DivergenceError, InputError, VectorError
+from instructor_embedding.errors import DivergenceError, InputError, OutputError, VectorError
 from instructor_embedding.instruction import Pair
 from instructor_embedding.training import gradcache
 from instructor_embedding.training.batch import Batch, Collate
@@ -231,7 +231,12 @@ class InstructorTrainer(Trainer):
             (folder / STATE).unlink(missing_ok=True)
             shutil.rmtree(folder)
         self._meet()
-        super()._save_checkpoint(model, trial)
+        try:
+            super()._save_checkpoint(model, trial)
+        except RuntimeError as error:
+            if "inline_container" not in str(error):  # torch reports a full disk as an error of its file writer
+                raise
+            raise OutputError(f"cannot write {folder}: the disk is full or refuses to be written to") from None
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)

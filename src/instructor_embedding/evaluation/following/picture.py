@@ -54,7 +54,8 @@ def _panel(axis: Any, plots: Any, matrix: Matrix) -> None:
     rows, columns = matrix.rows, matrix.labelings
     values = np.array([[matrix.cells[row, name].value for name in columns] for row in rows])
     low, high = values.min(0), values.max(0)
-    shade = (values - low) / np.maximum(high - low, 1e-9)
+    # at least five points between white and green, so that noise has no colors
+    shade = (values - low) / np.maximum(high - low, 5)
     axis.imshow(shade, cmap="Greens", vmin=0, vmax=1.6, aspect="auto")
     for y, row in enumerate(rows):
         for x, name in enumerate(columns):
