@@ -25,7 +25,7 @@ from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Int32, Packed
 
 _CACHED_INSTRUCTIONS = 4096
-_CHARACTERS = 16  # per token, that a prefix has: several times more than in any language
+_CHARACTERS = 16  # per token, that the first prefix has: several times more than in any language
 _BETWEEN_WORDS = re.compile(r"(?<=\w) (?=\w)")
 
 
@@ -69,11 +69,7 @@ class TextTokenizer:
         Of a text many times longer than `max_length`, only a prefix is tokenized where that gives the same tokens;
         ``full`` is a lower bound then, and `count` gives the exact number.
         """
-        texts = [instruction + text.strip() for instruction, text in pairs]
-        rows = self._ids(self._prefix(text) for text in texts)
-        for row, text in enumerate(texts):
-            if len(text) > self._long and len(rows[row]) <= self._max_length + 1:  # the prefix may be too short
-                (rows[row],) = self._ids([text])
+        rows = self._first_ids([instruction + text.strip() for instruction, text in pairs])
         full = [len(row) for row in rows]
         limit = self._max_length
         rows = [row if len(row) <= limit else row[: limit - 1] + row[-1:] for row in rows]
@@ -99,20 +95,25 @@ class TextTokenizer:
         encode = getattr(self.tokenizer, "encode_batch_fast", self.tokenizer.encode_batch)
         return [encoding.ids for encoding in encode(stripped)]
 
-    @property
-    def _long(self) -> int:
-        """Characters beyond which a prefix is tried."""
-        return _CHARACTERS * self._max_length
+    def _first_ids(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text, or, of a very long one, of a prefix that has more of them than `max_length`."""
+        prefixes = [self._prefix(text, _CHARACTERS * self._max_length) for text in texts]
+        rows = self._ids(prefixes)
+        for row, text in enumerate(texts):
+            while len(prefixes[row]) < len(text) and len(rows[row]) <= self._max_length + 1:
+                prefixes[row] = self._prefix(text, 4 * len(prefixes[row]))
+                (rows[row],) = self._ids([prefixes[row]])
+        return rows
 
-    def _prefix(self, text: str) -> str:
-        """Return a prefix of a very long text whose tokens are the first tokens of the text, or the text.
+    def _prefix(self, text: str, characters: int) -> str:
+        """Return a prefix of at least so many characters whose tokens are the first tokens of the text, or the text.
 
         Tokenizers of T5's kind split at white space first and then each word alone, so that a prefix which ends between
         two words has the tokens of the complete text.
         """
-        if len(text) <= self._long or not self._splits_words:
+        if len(text) <= characters or not self._splits_words:
             return text
-        space = _BETWEEN_WORDS.search(text, self._long)
+        space = _BETWEEN_WORDS.search(text, characters)
         return text if space is None else text[: space.start()]
 
     @cached_property

@@ -12,7 +12,6 @@ from instructor_embedding.engine.pipeline import tokenize
 from instructor_embedding.instruction import Pair
 from instructor_embedding.model.packed import Int32, Packed
 from instructor_embedding.model.tokens import TextTokenizer
-from instructor_embedding.serving.long_text import shortened
 
 Input: TypeAlias = Pair | Packed
 CHARACTERS_PER_TOKEN = 4  # English text under the tokenizer of T5
@@ -49,6 +48,5 @@ class Lane:
         if isinstance(inputs[0], Packed):
             packed = Packed.join([item for item in inputs if isinstance(item, Packed)])
             return packed, np.arange(len(packed)), packed.full, packed.lengths
-        pairs = [shortened(item, self.tokens) for item in inputs if isinstance(item, Pair)]
-        batch = tokenize(pairs, self.tokens, "quiet")
+        batch = tokenize([item for item in inputs if isinstance(item, Pair)], self.tokens, "quiet")
         return batch.packed, batch.index, batch.full, batch.kept
