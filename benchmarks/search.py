@@ -16,8 +16,8 @@ import numpy as np
 
 from instructor_embedding import INSTRUCTOR, vectors
 from instructor_embedding.index.index import Index
-from instructor_embedding.index.instructions import QUERIES
 from instructor_embedding.index.models import IndexModel
+from instructor_embedding.instruction import QUERIES
 
 QUERIES_TRIED = 100
 K = 10

@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
 
+# What documents and questions get where no instruction is given.
+DOCUMENTS = "Represent the document for retrieval: "
+QUERIES = "Represent the question for retrieving supporting documents: "
+
 # The endings found in published instructions, the usual one first.
 ENDINGS = (": ", ":", "; ", ";", "; Input: ", ", ", " ", "")
 

@@ -79,8 +79,9 @@ def build(
     options.check(precision=precision)
     from instructor_embedding.index import models
     from instructor_embedding.index.index import FIELD, Index
-    from instructor_embedding.index.instructions import DOCUMENTS, instructions
+    from instructor_embedding.index.instructions import instructions
     from instructor_embedding.index.location import store_of
+    from instructor_embedding.instruction import DOCUMENTS
 
     rows = _source(source, text_column, id_column, keep, input_format, encoding, delimiter, passages, words, overlap)
     pair = instructions(DOCUMENTS if instruction is None else instruction, query_instruction)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from instructor_embedding.instruction import Instruction
-
-DOCUMENTS = "Represent the document for retrieval: "
-QUERIES = "Represent the question for retrieving supporting documents: "
+from instructor_embedding.instruction import DOCUMENTS, QUERIES, Instruction
 
 
 def instructions(instruction: str | Instruction, query_instruction: str | Instruction | None = None) -> tuple[str, str]:

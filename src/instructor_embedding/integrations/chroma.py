@@ -13,7 +13,8 @@ from chromadb.api.types import Space
 from chromadb.utils.embedding_functions import register_embedding_function
 
 from instructor_embedding.errors import InputError
-from instructor_embedding.integrations.lazy_model import DEFAULT, DOCUMENTS, QUERIES, LazyModel
+from instructor_embedding.instruction import DOCUMENTS, QUERIES
+from instructor_embedding.integrations.lazy_model import DEFAULT, LazyModel
 
 
 @register_embedding_function

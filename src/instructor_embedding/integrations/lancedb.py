@@ -11,7 +11,8 @@ from typing import Any
 
 from lancedb.embeddings import TextEmbeddingFunction, register
 
-from instructor_embedding.integrations.lazy_model import DEFAULT, DOCUMENTS, QUERIES, LazyModel
+from instructor_embedding.instruction import DOCUMENTS, QUERIES
+from instructor_embedding.integrations.lazy_model import DEFAULT, LazyModel
 
 
 @register("instructor-embedding")

@@ -7,7 +7,8 @@ from typing import Any
 from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from instructor_embedding.integrations.lazy_model import DEFAULT, DOCUMENTS, QUERIES, LazyModel
+from instructor_embedding.instruction import DOCUMENTS, QUERIES
+from instructor_embedding.integrations.lazy_model import DEFAULT, LazyModel
 
 
 class InstructorEmbeddings(BaseModel, Embeddings):

@@ -12,8 +12,6 @@ from instructor_embedding.instruction import Pair
 from instructor_embedding.vectors import Float32
 
 DEFAULT = "instructor-mini"
-DOCUMENTS = "Represent the document for retrieval: "
-QUERIES = "Represent the question for retrieving supporting documents: "
 
 
 class LazyModel:

@@ -8,7 +8,8 @@ from typing import Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
-from instructor_embedding.integrations.lazy_model import DEFAULT, DOCUMENTS, QUERIES, LazyModel
+from instructor_embedding.instruction import DOCUMENTS, QUERIES
+from instructor_embedding.integrations.lazy_model import DEFAULT, LazyModel
 
 
 class InstructorEmbedding(BaseEmbedding):

@@ -19,12 +19,13 @@ from typing import Any
 from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.evaluation.instructions import facts
 from instructor_embedding.extras import need
+from instructor_embedding.instruction import DOCUMENTS
 
 SIDES = ("text", "query", "document")
 LONGEST = 10_000  # characters of an instruction; the tokenizer remembers instructions, so they are bounded
 BUILT_IN = {
     "query": {"text": "Represent the query for retrieving supporting documents: "},
-    "document": {"text": "Represent the document for retrieval: "},
+    "document": {"text": DOCUMENTS},
 }
 Table = dict[str, dict[str, str]]
 

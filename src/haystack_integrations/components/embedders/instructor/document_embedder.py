@@ -8,7 +8,8 @@ from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
 
-from instructor_embedding.integrations.lazy_model import DEFAULT, DOCUMENTS, LazyModel
+from instructor_embedding.instruction import DOCUMENTS
+from instructor_embedding.integrations.lazy_model import DEFAULT, LazyModel
 
 
 @component

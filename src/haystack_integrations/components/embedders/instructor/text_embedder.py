@@ -7,7 +7,8 @@ from typing import Any
 
 from haystack import component, default_from_dict, default_to_dict
 
-from instructor_embedding.integrations.lazy_model import DEFAULT, QUERIES, LazyModel
+from instructor_embedding.instruction import QUERIES
+from instructor_embedding.integrations.lazy_model import DEFAULT, LazyModel
 
 
 @component
