@@ -121,7 +121,7 @@ class CachedEncoder:
             "sources": {side: choice.source for side, choice in chosen.items()},
             "data": dict(data),
             "settings": dict(settings),
-            "versions": versions(),
+            "versions": dict(versions()),
             "size": self.size,
             "instructions_from": table,
         }
