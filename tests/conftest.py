@@ -1,13 +1,17 @@
 """What many tests share: tiny models, in the layout of the original."""
 
+import io
 import json
 import signal
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from instructor_embedding import INSTRUCTOR, Pair
+from instructor_embedding.cli.main import main
 from instructor_embedding.model.folder.write import write
 from tests.golden.make_checkpoints import KINDS, golden_model
 
@@ -65,3 +69,19 @@ def reference():
     if not folder.is_dir():
         pytest.skip("the reference folder is not here")
     return folder
+
+
+@pytest.fixture
+def cli(monkeypatch, capfd):
+    """Run `instructor-embed` inside the test process; returns exit code, stdout and stderr."""
+
+    def run(*arguments, stdin=""):
+        monkeypatch.setattr(sys, "argv", ["instructor-embed", *map(str, arguments)])
+        content = stdin if isinstance(stdin, bytes) else stdin.encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capfd.readouterr()
+        return SimpleNamespace(code=stop.value.code or 0, out=captured.out, err=captured.err)
+
+    return run

@@ -46,7 +46,6 @@ def traced(call):
     return functions, climbs
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="co_qualname")
 @pytest.mark.parametrize("kind", [INSTRUCTOR, Encoder])
 def test_the_path_is_the_documented_one(kind):
     if not kernels():

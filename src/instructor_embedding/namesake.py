@@ -32,10 +32,10 @@ def state() -> str:
     return OURS if "from instructor_embedding." in source else REPLACED
 
 
-def installed_version() -> str | None:
-    """Return the version of the other distribution where it is installed, else None."""
+def installed_version(distribution: str = DISTRIBUTION) -> str | None:
+    """Return the version of a distribution, by default the other one, where it is installed, else None."""
     try:
-        return metadata.version(DISTRIBUTION)
+        return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
 

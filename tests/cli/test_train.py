@@ -1,25 +1,15 @@
 """The verb ``train``: flags that argparse reads, messages, exit codes; runs are tested in tests/training."""
 
-import sys
-
 import pytest
-
-from instructor_embedding.cli.main import main
 
 pytest.importorskip("transformers")
 
 
 @pytest.fixture
-def command(monkeypatch, capfd):
+def command(cli):
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["instructor-embed", "train", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
+        done = cli("train", *arguments)
+        return done.code, done.out, done.err
 
     return run
 

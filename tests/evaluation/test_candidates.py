@@ -1,15 +1,12 @@
 """A user's instructions on a user's texts: the better one is found, and noise is called noise."""
 
-import contextlib
 import csv
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from instructor_embedding import InputError
-from instructor_embedding.cli.main import main
 from instructor_embedding.evaluation import candidates
 
 
@@ -66,15 +63,12 @@ def test_what_cannot_be_tried(rows, message):
         candidates.compare(Obedient(), candidates.labeled(rows_of()), ["first: "])
 
 
-def test_the_command(folders, tmp_path, monkeypatch, capfd):
+def test_the_command(folders, tmp_path, cli):
     with open(tmp_path / "mine.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, ["text", "label"])
         writer.writeheader()
         writer.writerows(rows_of(20))
     arguments = ["try", tmp_path / "mine.csv", "-m", folders["relu"], "-i", "Represent the text: ", "-i", "A: "]
-    monkeypatch.setattr(sys, "argv", ["instructor-embed", "instructions", *map(str, arguments), "--json"])
-    with contextlib.suppress(SystemExit):
-        main()
-    output = json.loads(capfd.readouterr().out)
+    output = json.loads(cli("instructions", *arguments, "--json").out)
     trials = output["trials"]
     assert {trial["instruction"] for trial in trials} == {"Represent the text: ", "A: "}

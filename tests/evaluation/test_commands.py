@@ -1,26 +1,22 @@
 """The evaluate verbs: spellings of flags, where results go, runs that are repeated or killed, the self-test."""
 
 import json
-import sys
 
 import pytest
-
-from instructor_embedding.cli.main import main
 
 pytest.importorskip("mteb")
 
 
-def run_command(monkeypatch, capfd, *arguments, code=0):
+@pytest.fixture
+def run(cli):
     """Run an evaluate verb, check its exit code and return what it printed."""
-    monkeypatch.setattr(sys, "argv", ["instructor-embed", "evaluate", *map(str, arguments)])
-    status = 0
-    try:
-        main()
-    except SystemExit as stop:
-        status = stop.code or 0
-    out, err = capfd.readouterr()
-    assert status == code, err
-    return out if code == 0 else err
+
+    def run(*arguments, code=0):
+        done = cli("evaluate", *arguments)
+        assert done.code == code, done.err
+        return done.out if code == 0 else done.err
+
+    return run
 
 
 RANDOM = ("--library", "baseline", "-m", "random")
@@ -34,26 +30,26 @@ RANDOM = ("--library", "baseline", "-m", "random")
         ("-m", "random", "--data_dir", "-t", "--result_file"),
     ],
 )
-def test_spellings(monkeypatch, capfd, tasks, tmp_path, spelling):
+def test_spellings(run, tasks, tmp_path, spelling):
     model, name, data, task, file = spelling
     options = [model, name, data, tasks, task, "STSBenchmark", file, tmp_path / "scores"]
-    out = run_command(monkeypatch, capfd, "mteb", "--library", "baseline", *options)
+    out = run("mteb", "--library", "baseline", *options)
     assert out.startswith("STSBenchmark cosine_spearman ")
     # exactly in the file that was given, whatever its extension
     assert [path.name for path in tmp_path.iterdir()] == ["scores"]
 
 
-def test_old_spellings_are_hidden(monkeypatch, capfd):
+def test_old_spellings_are_hidden(run):
     for verb in ("mteb", "billboard", "prompt-retrieval", "robustness", "following", "selftest"):
-        out = run_command(monkeypatch, capfd, verb, "--help")
+        out = run(verb, "--help")
         assert "-m, --model" in out
         assert "--precision" in out
         assert "--backend" in out
         assert "_" not in "".join(word for word in out.split() if word.startswith("--"))
 
 
-def test_a_misspelled_flag(monkeypatch, capfd):
-    assert "--data-dir" in run_command(monkeypatch, capfd, "mteb", "--data-dri", "x", code=2)
+def test_a_misspelled_flag(run):
+    assert "--data-dir" in run("mteb", "--data-dri", "x", code=2)
 
 
 def without_times(path):
@@ -64,32 +60,32 @@ def without_times(path):
     return lines
 
 
-def test_two_runs_are_identical_but_for_times(monkeypatch, capfd, tasks, tmp_path):
+def test_two_runs_are_identical_but_for_times(run, tasks, tmp_path):
     for name in ("a", "b"):
-        run_command(monkeypatch, capfd, "mteb", *RANDOM, "--data-dir", tasks, "--result-file", tmp_path / name)
+        run("mteb", *RANDOM, "--data-dir", tasks, "--result-file", tmp_path / name)
     assert without_times(tmp_path / "a") == without_times(tmp_path / "b")
     before = (tmp_path / "a").read_bytes()
-    run_command(monkeypatch, capfd, "mteb", *RANDOM, "--data-dir", tasks, "--result-file", tmp_path / "a")
+    run("mteb", *RANDOM, "--data-dir", tasks, "--result-file", tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == before
 
 
-def test_a_killed_run_resumes_and_ends_equal(monkeypatch, capfd, tasks, tmp_path):
+def test_a_killed_run_resumes_and_ends_equal(run, tasks, tmp_path):
     arguments = ("mteb", *RANDOM, "--data-dir", tasks, "--result-file")
-    run_command(monkeypatch, capfd, *arguments, tmp_path / "a")
+    run(*arguments, tmp_path / "a")
     content = (tmp_path / "a").read_bytes()
     ends = [position for position, byte in enumerate(content) if byte == 10]
     for cut in (ends[0] + 40, ends[1], ends[1] + 1):  # inside a line, before its end, after it
         (tmp_path / "b").write_bytes(content[:cut])
-        run_command(monkeypatch, capfd, *arguments, tmp_path / "b")
+        run(*arguments, tmp_path / "b")
         assert without_times(tmp_path / "b") == without_times(tmp_path / "a")
 
 
-def test_results_load_with_the_tools_of_mteb(monkeypatch, capfd, folders, tasks, tmp_path):
+def test_results_load_with_the_tools_of_mteb(run, folders, tasks, tmp_path):
     import mteb
 
     options = ("--data-dir", tasks, "--output-dir", tmp_path, "-t", "STSBenchmark", "-m", folders["relu"])
-    run_command(monkeypatch, capfd, "mteb", *options)
-    run_command(monkeypatch, capfd, "mteb", *options, "--instructions", "none")
+    run("mteb", *options)
+    run("mteb", *options, "--instructions", "none")
     cache = mteb.ResultCache(tmp_path)
     for experiments, count in (("no_experiments", 1), ("match_name", 2)):
         loaded = cache.load_results(load_experiments=experiments).model_results
@@ -97,16 +93,16 @@ def test_results_load_with_the_tools_of_mteb(monkeypatch, capfd, folders, tasks,
     assert len((tmp_path / "scores.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_file_that_cannot_be_written(monkeypatch, capfd, tasks, tmp_path):
+def test_a_file_that_cannot_be_written(run, tasks, tmp_path):
     (tmp_path / "file").write_text("")
     arguments = (*RANDOM, "--data-dir", tasks, "-t", "STSBenchmark", "--result-file", tmp_path / "file" / "x")
-    err = run_command(monkeypatch, capfd, "mteb", *arguments, code=2)
+    err = run("mteb", *arguments, code=2)
     assert "cannot write" in err
     assert "Traceback" not in err
 
 
-def test_selftest(monkeypatch, capfd):
-    out = run_command(monkeypatch, capfd, "selftest", *RANDOM, "--json")
+def test_selftest(run):
+    out = run("selftest", *RANDOM, "--json")
     checks = [json.loads(line) for line in out.splitlines()]
     assert not [check for check in checks if check["error"]]
     assert {check["kind"] for check in checks} == {
@@ -115,10 +111,10 @@ def test_selftest(monkeypatch, capfd):
     }  # fmt: skip
 
 
-def test_tf_idf_learns_the_words_of_each_task(monkeypatch, capfd, tasks):
+def test_tf_idf_learns_the_words_of_each_task(run, tasks):
     pytest.importorskip("sklearn")
     arguments = ("--library", "baseline", "-m", "tf-idf", "--data-dir", tasks, "-t", "SciFact", "-t", "STSBenchmark")
-    out = run_command(monkeypatch, capfd, "mteb", *arguments, "--json")
+    out = run("mteb", *arguments, "--json")
     first, second = (json.loads(line) for line in out.splitlines())
     assert (
         first["config"]["model"]
@@ -128,10 +124,10 @@ def test_tf_idf_learns_the_words_of_each_task(monkeypatch, capfd, tasks):
     assert first["value"] > 90
 
 
-def test_precision_is_part_of_a_score(monkeypatch, capfd, folders, tasks):
+def test_precision_is_part_of_a_score(run, folders, tasks):
     arguments = ("-m", folders["relu"], "--data-dir", tasks, "-t", "STSBenchmark", "--device", "cpu", "--json")
-    exact = json.loads(run_command(monkeypatch, capfd, "mteb", *arguments))
-    named = json.loads(run_command(monkeypatch, capfd, "mteb", *arguments, "--precision", "exact"))
+    exact = json.loads(run("mteb", *arguments))
+    named = json.loads(run("mteb", *arguments, "--precision", "exact"))
     assert "precision" not in exact["config"]["model"]
     assert named["config"]["model"]["precision"] == "exact"
     assert exact["value"] == named["value"]
@@ -140,7 +136,7 @@ def test_precision_is_part_of_a_score(monkeypatch, capfd, folders, tasks):
 
 
 @pytest.mark.parametrize(("library", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
-def test_the_folder_of_an_export_is_scored(monkeypatch, capfd, folders, models, tasks, tmp_path, library, package):
+def test_the_folder_of_an_export_is_scored(run, folders, models, tasks, tmp_path, library, package):
     pytest.importorskip("onnx")
     pytest.importorskip(package)
     from instructor_embedding import export
@@ -150,28 +146,28 @@ def test_the_folder_of_an_export_is_scored(monkeypatch, capfd, folders, models, 
     values = []
     for folder in (folders["relu"], tmp_path / "export"):
         arguments = ("-m", folder, "--data-dir", tasks, "-t", "STSBenchmark", "--device", "cpu", "--json")
-        line = json.loads(run_command(monkeypatch, capfd, "mteb", *arguments))
+        line = json.loads(run("mteb", *arguments))
         values.append(line["value"])
     assert values[0] == pytest.approx(values[1], abs=0.01)
     assert line["config"]["model"]["fingerprint"].startswith("export:sha256:")
     assert line["config"]["size"]["bytes"] > 1000
     assert sorted(path.name for path in (tmp_path / "export").iterdir()) == files
-    err = run_command(monkeypatch, capfd, "mteb", *arguments, "--precision", "int8", code=2)
+    err = run("mteb", *arguments, "--precision", "int8", code=2)
     assert "precision='int8' is unknown" in err
 
 
-def test_a_local_model_never_touches_the_network(monkeypatch, capfd, folders, tasks):
+def test_a_local_model_never_touches_the_network(run, monkeypatch, folders, tasks):
     def connect(*_arguments, **_options):
         raise AssertionError("a connection was opened")
 
     monkeypatch.setattr("socket.create_connection", connect)
     arguments = ("-m", folders["relu"], "--data-dir", tasks, "-t", "STSBenchmark", "--device", "cpu")
-    assert "STSBenchmark" in run_command(monkeypatch, capfd, "mteb", *arguments)
+    assert "STSBenchmark" in run("mteb", *arguments)
 
 
-def test_an_unknown_model_is_one_line_without_waiting(monkeypatch, capfd, tasks):
+def test_an_unknown_model_is_one_line_without_waiting(run, monkeypatch, tasks):
     monkeypatch.setattr("instructor_embedding.evaluation.network.reachable", lambda: False)
     arguments = ("-m", "nobody/nothing", "--data-dir", tasks, "-t", "STSBenchmark")
-    err = run_command(monkeypatch, capfd, "mteb", *arguments, code=1)
+    err = run("mteb", *arguments, code=1)
     assert "nobody/nothing" in err
     assert "Traceback" not in err

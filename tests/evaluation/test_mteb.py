@@ -1,13 +1,10 @@
 """MTEB: each text gets the instruction of its task and side; results are mteb's; nothing runs twice."""
 
-import contextlib
 import json
-import sys
 
 import pytest
 
 from instructor_embedding import InputError
-from instructor_embedding.cli.main import main
 from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.evaluation.instructions import Instructions, published
 from instructor_embedding.evaluation.score import Results
@@ -74,14 +71,11 @@ def test_scores(recording, tasks, tmp_path):
     assert other[0].key != scores[0].key
 
 
-def test_the_command_of_the_original(folders, tasks, tmp_path, monkeypatch, capfd):
+def test_the_command_of_the_original(folders, tasks, tmp_path, cli):
     output = tmp_path / "outputs"
     arguments = ["--model_name", folders["relu"], "--output_dir", output, "--task_name", "STSBenchmark"]
     arguments += ["--result_file", tmp_path / "results", "--data_dir", tasks, "--device", "cpu"]
-    monkeypatch.setattr(sys, "argv", ["instructor-embed", "evaluate", "mteb", *map(str, arguments)])
-    with contextlib.suppress(SystemExit):
-        main()
-    out = capfd.readouterr().out
+    out = cli("evaluate", "mteb", *arguments).out
     assert out.startswith("STSBenchmark cosine_spearman ")
     line = json.loads((tmp_path / "results").read_text())
     assert line["config"]["instructions"] == {"text": str(published("STSBenchmark"))}

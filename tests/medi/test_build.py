@@ -1,7 +1,6 @@
 """From sources to a checked file."""
 
 import json
-import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 
 from instructor_embedding import InputError
-from instructor_embedding.cli.main import main
 from instructor_embedding.medi import super_ni
 from instructor_embedding.medi.build import build
 from instructor_embedding.medi.check import check
@@ -207,14 +205,10 @@ def test_licences_select_files_and_tasks(folder, tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capfd):
+def run(cli):
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["instructor-embed", "medi", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as stop:
-            return stop.code, *capfd.readouterr()
-        return 0, *capfd.readouterr()
+        done = cli("medi", *arguments)
+        return done.code, done.out, done.err
 
     return run
 

@@ -2,36 +2,16 @@
 
 import gzip
 import json
-import sys
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from instructor_embedding import INSTRUCTOR, InputError, Pair, quantize
-from instructor_embedding.cli.main import main
 from instructor_embedding.quantization import check
 
 TEXTS = [f"{thing} {where}, number {number}" for thing in ("A ferry", "Rye bread", "Copper", "The court")
          for where in ("in the harbor", "from the oven", "on the market") for number in range(4)]  # fmt: skip
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Run the command; returns exit code, stdout and stderr."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["instructor-embed", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-        captured = capfd.readouterr()
-        return SimpleNamespace(code=code, out=captured.out, err=captured.err)
-
-    return command
 
 
 def test_agreement_counts_neighbors_and_cosines():
@@ -73,52 +53,52 @@ def texts_file(tmp_path):
     return path
 
 
-def test_command_writes_and_reports(run, folders, tmp_path):
+def test_command_writes_and_reports(cli, folders, tmp_path):
     out = tmp_path / "small"
-    done = run("quantize", folders["relu"], out, "--check", texts_file(tmp_path), "--min-overlap", "0.8", "--json")
+    done = cli("quantize", folders["relu"], out, "--check", texts_file(tmp_path), "--min-overlap", "0.8", "--json")
     assert done.code == 0, done.err
     facts = json.loads(done.out)
     assert facts["agreement"]["cosine"] > 0.999
     assert facts["bytes"] < 0.32 * facts["bytes_float32"]
     assert INSTRUCTOR(out, device="cpu").encode(["A text."]).shape == (1, 48)
-    done = run("info", out, "--json")
+    done = cli("info", out, "--json")
     assert json.loads(done.out)["weights"] == "float32, int8"
     assert json.loads(done.out)["parameters"] * 4 == facts["bytes_float32"]
 
 
-def test_command_refuses_a_model_that_violates_the_bounds(run, folders, tmp_path):
+def test_command_refuses_a_model_that_violates_the_bounds(cli, folders, tmp_path):
     out = tmp_path / "small"
     arguments = ["quantize", folders["relu"], out, "--weights", "int4", "--check", texts_file(tmp_path)]
-    done = run(*arguments, "--min-cosine", "0.9999")
+    done = cli(*arguments, "--min-cosine", "0.9999")
     assert done.code == 1
     assert "below 0.9999; nothing was written" in done.err
     assert "cosine 0.9" in done.out
     assert not out.exists()
-    assert run(*arguments, "--min-cosine", "0.9999", "--force").code == 0
+    assert cli(*arguments, "--min-cosine", "0.9999", "--force").code == 0
     assert (out / "model.safetensors").exists()
 
 
-def test_command_asks_before_it_replaces_the_model_itself(run, folders, tmp_path):
+def test_command_asks_before_it_replaces_the_model_itself(cli, folders, tmp_path):
     home = tmp_path / "model"
     INSTRUCTOR(folders["relu"], device="cpu").save(home)
     before = (home / "model.safetensors").read_bytes()
     (tmp_path / "link").symlink_to(home)
     for same in (home, f"{tmp_path}/../{tmp_path.name}/model", tmp_path / "link"):
-        done = run("quantize", home, same)
+        done = cli("quantize", home, same)
         assert done.code == 2
         assert "is the model itself" in done.err
         assert "--force" in done.err
     assert (home / "model.safetensors").read_bytes() == before
-    done = run("quantize", home, home, "--force")
+    done = cli("quantize", home, home, "--force")
     assert done.code == 0, done.err
     again = INSTRUCTOR(home, device="cpu", precision="exact").encode(TEXTS)
     assert (again * INSTRUCTOR(folders["relu"], device="cpu").encode(TEXTS)).sum(1).min() > 0.999
 
 
-def test_rounding_twice_is_reported(run, folders, tmp_path):
+def test_rounding_twice_is_reported(cli, folders, tmp_path):
     """int4 from int8 weights loses more than from float32."""
-    assert run("quantize", folders["relu"], tmp_path / "int8").err.count("note") == 0
-    done = run("quantize", tmp_path / "int8", tmp_path / "int4", "--weights", "int4")
+    assert cli("quantize", folders["relu"], tmp_path / "int8").err.count("note") == 0
+    done = cli("quantize", tmp_path / "int8", tmp_path / "int4", "--weights", "int4")
     assert done.code == 0
     assert "note: the model already has int8 weights, so int4 rounds them a second time" in done.err
     small = INSTRUCTOR(tmp_path / "int8", device="cpu", precision="exact")
@@ -130,7 +110,7 @@ def test_rounding_twice_is_reported(run, folders, tmp_path):
         quantize(small, "int8")
 
 
-def test_command_scores_tasks(run, folders, tmp_path):
+def test_command_scores_tasks(cli, folders, tmp_path):
     pytest.importorskip("mteb")
     home = tmp_path / "tasks" / "STSBenchmark"
     home.mkdir(parents=True)
@@ -139,7 +119,7 @@ def test_command_scores_tasks(run, folders, tmp_path):
             row = {"sentence1": text, "sentence2": TEXTS[number + 1], "score": number % 5}
             file.write(json.dumps(row) + "\n")
     bounds = ("--min-overlap", "0.8", "--max-loss", "5")
-    done = run("quantize", folders["relu"], tmp_path / "small", "--check", home.parent, "--json", *bounds)
+    done = cli("quantize", folders["relu"], tmp_path / "small", "--check", home.parent, "--json", *bounds)
     assert done.code == 0, done.err
     facts = json.loads(done.out)
     old, new = facts["scores"]["STSBenchmark"]
@@ -147,9 +127,9 @@ def test_command_scores_tasks(run, folders, tmp_path):
     assert facts["agreement"]["texts"] >= len(TEXTS)
 
 
-def test_export_command(run, folders, tmp_path):
+def test_export_command(cli, folders, tmp_path):
     pytest.importorskip("onnx")
-    done = run("export", "onnx", folders["relu"], tmp_path / "out", "--weights", "int8")
+    done = cli("export", "onnx", folders["relu"], tmp_path / "out", "--weights", "int8")
     assert done.code == 0, done.err
     assert (tmp_path / "out" / "model.onnx").exists()
     assert "model.onnx: " in done.err

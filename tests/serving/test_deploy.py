@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from pathlib import Path
 
@@ -36,6 +37,23 @@ def test_every_option_in_the_files_exists():
     images = [json.loads(line) for line in re.findall(r"(?:command|args): (\[.*\])", text)]
     used = {word for line in (shlex.split(unit), entry, *images) for word in line if word.startswith("--")}
     assert {"--host", "--log", "--api-key-file"} <= used <= options()
+
+
+def test_the_image_has_what_the_build_reads():
+    copied = re.search(r"^COPY (pyproject.toml .*) \./$", (DEPLOY / "Dockerfile").read_text(), re.M)[1].split()
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    hooks = [hook.get("path", "hatch_build.py") for hook in find_hooks(settings["tool"]["hatch"])]
+    assert len(hooks) == 2
+    assert {*hooks, *settings["project"]["license-files"], "README.md"} <= set(copied)
+
+
+def find_hooks(table):
+    """Yield the settings of every custom hook below a table of hatch's settings."""
+    for name, value in table.items():
+        if name == "custom":
+            yield value
+        elif isinstance(value, dict):
+            yield from find_hooks(value)
 
 
 def test_the_files_parse():

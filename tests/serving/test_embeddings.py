@@ -86,6 +86,7 @@ def test_token_ids_are_the_text(server, models):
     for value in (ids, [ids], ids[:-1]):
         reply = server.post("/v1/embeddings", input=value, instruction=TITLE + " ")
         same(model, floats(reply), model.encode([[TITLE + " ", "a small cat"]]))
+    assert server.post("/v1/embeddings", input=ids, instruction="").headers["x-instruction"] == "request"
     reply = server.post("/v1/embeddings", input=[10**6])
     assert reply.status_code == 422
     assert "check_embedding_ctx_length=False" in reply.json()["error"]["message"]

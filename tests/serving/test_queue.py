@@ -70,6 +70,24 @@ def test_many_requests_share_batches_and_each_gets_its_own_rows(slow):
     assert len(slow.batches) < 20
 
 
+def test_a_batch_of_several_slices_is_timed_once(slow):
+    async def scenario(queue):
+        slow.seconds = 0.3 / 200
+        slow.gate.clear()
+        first = queue.submit(slow.lane, [ids(9, 1)])
+        await asyncio.sleep(0.05)
+        job = queue.submit(slow.lane, [ids(9)] * 60)  # four slices
+        await asyncio.sleep(0.05)
+        start = time.perf_counter()
+        slow.gate.set()
+        await asyncio.gather(first.result, job.result)
+        return job.compute_seconds, time.perf_counter() - start
+
+    seconds, elapsed = run(scenario)
+    assert max(slow.batches) > 16
+    assert 0 < seconds <= elapsed
+
+
 def test_a_small_request_overtakes_a_large_one(models):
     slow = Slow(models["relu"].tokens, 2e-4)
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from instructor_embedding import Pair
+from tests.serving.running import running
 
 TITLE = "Represent the Science title: "
 
@@ -37,6 +38,22 @@ def test_similarity_and_rerank_are_cosines(server, models):
     documents = model.encode(["a dog", "a car", "cats"], instruction="Represent the document for retrieval: ")
     by_index = {rank["index"]: rank["score"] for rank in ranked}
     np.testing.assert_allclose([by_index[n] for n in range(3)], documents @ named, atol=1e-5)
+
+
+def test_rerank_names_what_it_refuses(server):
+    reply = server.post("/rerank", query="a cat", texts=["a dog"] * 64)
+    assert reply.status_code == 413
+    assert "texts has 65 texts, at most 64" in reply.json()["error"]
+
+
+def test_rerank_where_a_side_has_several_instructions(folders, tmp_path):
+    table = tmp_path / "names.toml"
+    table.write_text('[instructions.query]\nquery = "Q: "\ndocument = "D: "\n')
+    with running(tmp_path, folders["relu"], "--instructions", table, "--log", "off") as server:
+        reply = server.post("/rerank", query="a cat", texts=["a dog"])
+        assert reply.status_code == 422
+        assert "needs an input_type" in reply.json()["error"]
+        assert server.post("/rerank", query="a cat", texts=["a dog"], query_instruction="Q: ").status_code == 200
 
 
 def test_tokenize(server, models):

@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ def doctor(as_json: options.Json = False) -> None:
             "cpus": os.cpu_count(),
         },
         "import name": namesake.state(),
-        "libraries": {name: _version(name) for name in _BASE},
+        "libraries": {name: namesake.installed_version(name) for name in _BASE},
         "extras": _extras(),
     }
     problems = [problem for problem in (namesake.problem(),) if problem]
@@ -47,20 +46,13 @@ def doctor(as_json: options.Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def _extras() -> dict[str, dict[str, str | None]]:
     """Return the installed version, or None, of each library of each extra."""
     from instructor_embedding.extras import EXTRA_OF
 
     extras: dict[str, dict[str, str | None]] = {}
     for library, extra in EXTRA_OF.items():
-        extras.setdefault(extra, {})[library] = _version(library.replace("_", "-"))
+        extras.setdefault(extra, {})[library] = namesake.installed_version(library.replace("_", "-"))
     return extras
 
 

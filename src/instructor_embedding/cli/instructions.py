@@ -10,14 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from instructor_embedding.cli import options
-from instructor_embedding.cli.evaluation_options import spelling
 from instructor_embedding.errors import InputError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Instructions: the published ones, and trials of your own.",
-    context_settings={"token_normalize_func": spelling},
-)
+app = typer.Typer(no_args_is_help=True, help="Instructions: the published ones, and trials of your own.")
 
 
 @app.command("try")

@@ -13,6 +13,7 @@ import typer
 
 from instructor_embedding.cli import options
 from instructor_embedding.errors import InputError, choose
+from instructor_embedding.serving import LOG_FORMATS, SERVERS
 
 if TYPE_CHECKING:
     from instructor_embedding.serving.service import Limits, Service
@@ -60,8 +61,8 @@ def serve(
     The playground at the server's address shows what an instruction changes.
     SIGTERM and Ctrl-C stop it when all accepted requests are answered.
     """
-    choose("--server", server, ("granian", "uvicorn"))
-    choose("--log", log, ("text", "json", "off"))
+    choose("--server", server, SERVERS)
+    choose("--log", log, LOG_FORMATS)
     keys = _keys(api_key_file)
 
     from instructor_embedding.extras import need
@@ -97,12 +98,9 @@ def _service(
 
 
 def _encoder(source: str, loading: dict[str, Any]) -> Any:
-    """Load a model; where torch is not installed, for the compiled engine alone."""
-    if importlib.util.find_spec("torch"):
-        return options.load(source, **loading)
-    from instructor_embedding.encoder import Encoder
-
-    return Encoder(source, loading["precision"])
+    """Load a model, with torch where it is installed, because its modules give token states."""
+    load = options.load if importlib.util.find_spec("torch") else options.load_encoder
+    return load(source, **loading)
 
 
 def _keys(file: Path | None) -> list[str]:

@@ -35,7 +35,7 @@ class Endpoint:
     keys : tuple of bytes
         API keys, of which a request must show one; empty: none is needed.
     log_format : str
-        One of ``log.FORMATS``.
+        One of ``serving.LOG_FORMATS``.
     """
 
     operation: Operation
@@ -59,16 +59,16 @@ class Endpoint:
                 status = 499
             else:
                 status = response.status_code
-                milliseconds = round((time.perf_counter() - start) * 1000, 1)
                 response.headers["x-request-id"] = number
-                response.headers["x-total-time"] = str(int(milliseconds))
+                response.headers["x-total-time"] = str(int((time.perf_counter() - start) * 1000))
                 if service.queue.draining:
                     response.headers["connection"] = "close"
                 await response(scope, receive, send)
         finally:
             service.active -= 1
-        self._count(status, time.perf_counter() - start)
-        log.line(self.log_format, facts | {"status": status, "ms": round((time.perf_counter() - start) * 1000, 1)})
+        seconds = time.perf_counter() - start
+        self._count(status, seconds)
+        log.line(self.log_format, facts | {"status": status, "ms": round(seconds * 1000, 1)})
 
     async def _response(self, exchange: Exchange) -> Response | None:
         """Return the route's response, that of an error, or None where the client is gone."""
@@ -98,9 +98,9 @@ class Endpoint:
             raise RefusedError(401, "the API key is wrong", "invalid_api_key")
 
     def _count(self, status: int, seconds: float) -> None:
-        metrics, path = self.service.metrics, self.operation.path
         if self.operation.request is None:
             return
+        metrics, path = self.service.metrics, self.operation.path
         metrics.requests.labels(path).inc()
         metrics.duration.observe(seconds)
         if status == 200:

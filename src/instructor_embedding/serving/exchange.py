@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from instructor_embedding.instruction import Pair
 from instructor_embedding.serving import texts
 from instructor_embedding.serving.job import Job
 from instructor_embedding.serving.lane import Input, Lane
@@ -20,7 +20,7 @@ from instructor_embedding.serving.service import Served, Service
 
 T = TypeVar("T", bound=msgspec.Struct)
 WATCH_AFTER = 0.05  # seconds until a disconnect is watched for; most replies are sent before
-_decoders: dict[type, Any] = {}
+_decoder = cache(msgspec.json.Decoder)
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,10 @@ class Exchange:
         media = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media != "application/json" and not media.endswith("+json"):
             raise RefusedError(415, f"the body must be JSON, with content-type: application/json, got {media!r}")
-        decoder = _decoders.get(kind)
-        if decoder is None:
-            decoder = _decoders[kind] = msgspec.json.Decoder(kind)
         body = await self._body()
         if queued:
             self.service.queue.refuse_if_full()  # thousands of refusals per second must leave time to compute
-        decoded: T = decoder.decode(body)
+        decoded: T = _decoder(kind).decode(body)
         return decoded
 
     async def _body(self) -> bytes:
@@ -149,13 +146,6 @@ class Exchange:
             service.metrics.truncated.inc(job.truncated)
         self.log.update(model=lane.name, texts=len(inputs), tokens=int(job.lengths.sum()), truncated=job.truncated)
         return job
-
-    async def pairs(self, model: Served, pairs: Sequence[Pair], truncate: bool | None) -> Job:
-        """Compute the vectors of pairs, within the limit on a request's texts."""
-        limit = self.service.limits.client_batch
-        if len(pairs) > limit:
-            raise texts.TooManyTextsError(f"the request has {len(pairs)} texts, at most {limit} are allowed")
-        return await self.compute(model.lane, pairs, truncate)
 
     async def _watched(self, job: Job) -> None:
         message = await self.request.receive()

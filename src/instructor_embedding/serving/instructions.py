@@ -12,16 +12,15 @@ The file is TOML. A name stands for one instruction, or for one per side::
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.evaluation.instructions import facts
+from instructor_embedding.evaluation.instructions import SIDES, facts
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import DOCUMENTS
 
-SIDES = ("text", "query", "document")
 LONGEST = 10_000  # characters of an instruction; the tokenizer remembers instructions, so they are bounded
 BUILT_IN = {
     "query": {"text": "Represent the query for retrieving supporting documents: "},
@@ -48,12 +47,11 @@ def read(path: Path) -> Table:
     InputError
         The file is missing or is not such a table.
     """
-    toml: Any = need("tomllib" if sys.version_info >= (3, 11) else "tomli", "a file of instructions")
     try:
-        content = toml.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (UnicodeDecodeError, toml.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path} is not TOML: {error}") from None
     rows = content.get("instructions")
     if not isinstance(rows, dict) or len(content) > 1:

@@ -47,6 +47,8 @@ class Job:
         Resolved in the event loop with `rows`.
     rows : list
         One item per text: float32 of shape (dim,), or of shape (tokens, d_model) for token states.
+    remaining : int
+        Tokens that are not computed yet, estimated.
     full, lengths : int32 of shape (n,)
         Tokens before and after truncation.
     queue_seconds, tokenize_seconds, compute_seconds : float
@@ -57,23 +59,21 @@ class Job:
     inputs: Sequence[Input]
     truncate: bool
     result: asyncio.Future[Job]
-    tokens: int
+    remaining: int
     deadline: float
     submitted: float = field(default_factory=time.perf_counter)
-    rows: list[Any] = field(default_factory=list)
-    full: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
-    lengths: Int32 = field(default_factory=lambda: np.zeros(0, np.int32))
+    rows: list[Any] = field(init=False)
+    full: Int32 = field(init=False)
+    lengths: Int32 = field(init=False)
     started: bool = False
     over: bool = False  # answered, failed or abandoned: its slices are dropped
-    pending: int = 0
-    remaining: int = 0
+    pending: int = field(init=False)
     queue_seconds: float = 0.0
     tokenize_seconds: float = 0.0
     compute_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.pending = len(self.inputs)
-        self.remaining = self.tokens
         self.rows = [None] * len(self.inputs)
         self.full = np.zeros(len(self.inputs), np.int32)
         self.lengths = np.zeros(len(self.inputs), np.int32)

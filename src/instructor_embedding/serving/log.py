@@ -8,8 +8,6 @@ from typing import Any
 
 import orjson
 
-FORMATS = ("text", "json", "off")
-
 
 def line(form: str, facts: dict[str, Any]) -> None:
     """Write one line."""

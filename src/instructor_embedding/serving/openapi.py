@@ -58,8 +58,6 @@ def _described(operation: Operation, request: Any, reply: Any, keyed: bool) -> d
         statuses.append(401)
     if operation.request is not None:
         statuses += [status for status in KINDS if status not in (401, 405)]
-    if operation.path == "/instructions":
-        statuses.append(404)
     media = {
         kind: {"schema": {"type": "string", "format": "binary"} if kind == "application/octet-stream" else reply}
         for kind in operation.media

@@ -94,8 +94,7 @@ class Queue:
             for tag, slice_ in zip(tags(slices, self._virtual, lane.budget), slices, strict=True):
                 heapq.heappush(heap, (tag, next(self._numbers), slice_))
             self._slices_wait.notify()
-        self.metrics.queue_tokens.set(self.backlog)
-        self.metrics.queue_requests.set(len(self._jobs))
+            self._gauge()
         return job
 
     def cancel(self, job: Job) -> None:
@@ -269,12 +268,13 @@ class Queue:
         first = 0
         complete = []
         with self._lock:
+            for job in {slice_.job for slice_ in slices}:
+                job.compute_seconds += seconds
             for slice_ in slices:
                 job = slice_.job
                 for position, row in enumerate(slice_.index.tolist(), slice_.first):
                     job.rows[position] = rows[first + row]
                 first += len(slice_.packed) if slice_.packed is not None else 0
-                job.compute_seconds += seconds
                 if job.over:
                     continue
                 job.pending -= slice_.last - slice_.first
@@ -301,6 +301,9 @@ class Queue:
         self._jobs.discard(job)
         self.backlog -= job.remaining
         job.remaining = 0
+        self._gauge()
+
+    def _gauge(self) -> None:
         self.metrics.queue_tokens.set(self.backlog)
         self.metrics.queue_requests.set(len(self._jobs))
 

@@ -10,7 +10,6 @@ import numpy as np
 import orjson
 from starlette.responses import Response
 
-from instructor_embedding.errors import InputError
 from instructor_embedding.model.packed import Float32
 from instructor_embedding.quantization.codes import truncated
 from instructor_embedding.serving.job import Job
@@ -20,20 +19,10 @@ RAW = "application/octet-stream"
 
 
 def vectors(job: Job, dimensions: int | None, normalize: bool = False) -> Float32 | list[Float32]:
-    """Return a job's vectors, with the first `dimensions` if these are fewer than all, or L2-normalized.
-
-    Raises
-    ------
-    InputError
-        The model has fewer dimensions.
-    """
+    """Return a job's vectors, with the first `dimensions` if these are fewer than all, or L2-normalized."""
     rows: list[Float32] = job.rows
-    if dimensions is None and not normalize:
-        return rows
-    size = rows[0].shape[0]
-    if dimensions is not None and dimensions > size:
-        raise InputError(f"dimensions must be at most {size}, the model's own, got {dimensions}")
-    if not normalize and dimensions == size:
+    size = len(rows[0])
+    if dimensions in (None, size) and not normalize:
         return rows
     return truncated(np.stack(rows), dimensions or size)
 

@@ -27,18 +27,23 @@ Truncate = Annotated[bool, Meta(description="Truncate texts that are too long; f
 Direction = Literal["Right", "right", "Left", "left"]
 
 
-class EmbeddingsRequest(Struct, forbid_unknown_fields=True):
-    """Texts to embed, as in OpenAI's API, and their instructions."""
+class Instructed(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What every request with texts of any number may name: a model, and their instructions."""
 
-    input: Texts
     model: Model = None
-    encoding_format: Literal["float", "base64"] | None = "float"
-    dimensions: Dimensions = None
-    user: str | None = None
     instruction: Instruction | list[Instruction] | None = None
     prompt_name: Prompt = None
     input_type: Side = None
     task: Annotated[Name | None, Meta(description="A data set with published instructions, or a name of yours.")] = None
+
+
+class EmbeddingsRequest(Instructed, kw_only=True):
+    """Texts to embed, as in OpenAI's API, and their instructions."""
+
+    input: Texts
+    encoding_format: Literal["float", "base64"] | None = "float"
+    dimensions: Dimensions = None
+    user: str | None = None
     output_dtype: Literal["float", "int8", "binary"] | None = "float"
     truncation: Truncate = True
 
@@ -69,32 +74,19 @@ class EmbeddingsReply(Struct):
     object: Literal["list"] = "list"
 
 
-class EmbedRequest(Struct, forbid_unknown_fields=True):
-    """Texts to embed, as in text-embeddings-inference, and their instructions."""
-
-    inputs: Inputs
-    model: Model = None
-    normalize: Annotated[bool | None, Meta(description="Return unit-norm vectors.")] = True
-    truncate: Truncate | None = True
-    truncation_direction: Direction | None = "Right"
-    dimensions: Dimensions = None
-    instruction: Instruction | list[Instruction] | None = None
-    prompt_name: Prompt = None
-    input_type: Side = None
-    task: Name | None = None
-
-
-class EmbedAllRequest(Struct, forbid_unknown_fields=True):
+class EmbedAllRequest(Instructed, kw_only=True):
     """Texts whose token states are wanted, the instruction's tokens included."""
 
     inputs: Inputs
-    model: Model = None
     truncate: Truncate | None = True
     truncation_direction: Direction | None = "Right"
-    instruction: Instruction | list[Instruction] | None = None
-    prompt_name: Prompt = None
-    input_type: Side = None
-    task: Name | None = None
+
+
+class EmbedRequest(EmbedAllRequest, kw_only=True):
+    """Texts to embed, as in text-embeddings-inference, and their instructions."""
+
+    normalize: Annotated[bool | None, Meta(description="Return unit-norm vectors.")] = True
+    dimensions: Dimensions = None
 
 
 class SimilarityInputs(Struct, forbid_unknown_fields=True):
@@ -145,16 +137,11 @@ class Rank(Struct, omit_defaults=True):
     text: str | None = None
 
 
-class TokenizeRequest(Struct, forbid_unknown_fields=True):
+class TokenizeRequest(Instructed, kw_only=True):
     """Texts whose tokens are wanted; tokens of the instruction come first."""
 
     inputs: Inputs
     add_special_tokens: Annotated[bool | None, Meta(description="Close each text with the EOS token.")] = True
-    prompt_name: Prompt = None
-    instruction: Instruction | list[Instruction] | None = None
-    input_type: Side = None
-    task: Name | None = None
-    model: Model = None
 
 
 class Token(Struct):

@@ -16,7 +16,6 @@ from instructor_embedding.errors import InputError
 from instructor_embedding.extras import need
 from instructor_embedding.serving.service import Service
 
-SERVERS = ("granian", "uvicorn")
 HEADER_SECONDS = 10  # a client may take as long to send its headers, and to stay idle
 SWITCH_SECONDS = 0.0005
 BACKLOG = 2048
@@ -32,7 +31,7 @@ def run(
     Parameters
     ----------
     server : str
-        One of ``SERVERS``.
+        One of ``serving.SERVERS``.
     port : int
         0: a free one.
     announce : callable

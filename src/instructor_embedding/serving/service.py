@@ -102,6 +102,17 @@ class Served:
         """The model's tokenizer."""
         return self.lane.tokens
 
+    def check_dimensions(self, requested: int | None) -> None:
+        """Refuse a request for more dimensions than the model has, before anything is computed.
+
+        Raises
+        ------
+        InputError
+            There are fewer.
+        """
+        if requested is not None and requested > self.facts.dimension:
+            raise InputError(f"dimensions must be at most {self.facts.dimension}, the model's own, got {requested}")
+
 
 @dataclass(eq=False)
 class Service:

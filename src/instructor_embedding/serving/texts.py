@@ -14,6 +14,7 @@ from instructor_embedding.model.packed import Packed
 from instructor_embedding.model.tokens import TextTokenizer
 from instructor_embedding.serving.instructions import LONGEST, Table, lookup
 from instructor_embedding.serving.lane import Input
+from instructor_embedding.serving.schema import Instructed
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Asked:
     prompt_name: str | None = None
     task: str | None = None
     input_type: str | None = None
+
+    @classmethod
+    def of(cls, request: Instructed) -> Asked:
+        """Return how a request names them."""
+        return cls(request.instruction, request.prompt_name, request.task, request.input_type)
 
     def resolved(self, table: Table) -> str | list[str] | None:
         """Return the instruction or instructions, or None where the request names none.
@@ -101,22 +107,10 @@ def read(
     if isinstance(instruction, list) and len(instruction) != len(items):
         raise InputError(f"instruction has {len(instruction)} items and {field} has {len(items)}; they must match")
     if isinstance(items[0], list) and (not items[0] or isinstance(items[0][0], int)):
-        source = "none" if instruction is None and default is None else "request" if instruction else "default"
         rows = _ids(items, _per_text(instruction if instruction is not None else default, len(items)), tokens, field)
-        return Texts(rows, source)
+        return Texts(rows, _source(instruction is not None, default))
     pairs = _pairs(items, instruction, default, field)
-    return Texts(pairs, _source(items, instruction, default))
-
-
-def checked(pairs: list[Pair]) -> list[Pair]:
-    """Return the pairs if each of their texts can be written as UTF-8.
-
-    Raises
-    ------
-    InputError
-        One cannot.
-    """
-    return as_pairs(pairs)
+    return Texts(pairs, _source(instruction is not None or any(isinstance(item, list) for item in items), default))
 
 
 class TooManyTextsError(InputError):
@@ -146,8 +140,8 @@ def _pairs(items: list[Any], instruction: str | list[str] | None, default: str |
         raise InputError(str(error).replace("sentences", field)) from None
 
 
-def _source(items: list[Any], instruction: Any, default: str | None) -> str:
-    if instruction is not None or any(isinstance(item, list) for item in items):
+def _source(requested: bool, default: str | None) -> str:
+    if requested:
         return "request"
     return "none" if default is None else "default"
 

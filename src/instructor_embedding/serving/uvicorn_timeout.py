@@ -24,9 +24,6 @@ def protocol(seconds: float) -> type[asyncio.Protocol]:
                 self.late.cancel()
                 self.late = None
 
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-
         def connection_lost(self, exc: Exception | None) -> None:
             if self.late is not None:
                 self.late.cancel()

@@ -66,6 +66,6 @@ OPERATIONS = (
     Operation("GET", "/health", health, None, Status, "Whether the process lives"),
     Operation("GET", "/ready", ready, None, Status, "Whether requests are taken", errors=(503,)),
     Operation("GET", "/metrics", metrics, None, str, "Metrics for Prometheus", ("text/plain",)),
-    Operation("GET", "/instructions", instructions, None, list[NamedInstruction], "Named instructions"),
+    Operation("GET", "/instructions", instructions, None, list[NamedInstruction], "Named instructions", errors=(404,)),
 )
 OPEN = ("/health", "/ready")  # need no API key

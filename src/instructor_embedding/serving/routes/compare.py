@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from starlette.responses import Response
 
-from instructor_embedding.instruction import Pair
-from instructor_embedding.model.packed import Float32
 from instructor_embedding.serving import reply, texts
 from instructor_embedding.serving.exchange import Exchange, Operation, refuse_left
+from instructor_embedding.serving.instructions import lookup
 from instructor_embedding.serving.job import Job
 from instructor_embedding.serving.schema import Rank, RerankRequest, SimilarityParameters, SimilarityRequest
+from instructor_embedding.vectors import Float32, cosines
 
 COSINE = {"x-score": "cosine"}
 
@@ -34,22 +34,22 @@ async def rerank(exchange: Exchange) -> Response:
     refuse_left(asked.truncation_direction)
     model = exchange.service.served(asked.model)
     query, document = (
-        model.table[side]["text"] if text is None else text
+        lookup(model.table, side, None, f"{side}_instruction") if text is None else text
         for side, text in (("query", asked.query_instruction), ("document", asked.document_instruction))
     )
-    pairs = texts.checked([Pair(query, asked.query), *(Pair(document, text) for text in asked.texts)])
-    job = await exchange.pairs(model, pairs, asked.truncate)
+    pairs = [[query, asked.query], *([document, text] for text in asked.texts)]
+    inputs = exchange.texts(model, pairs, texts.Asked(), "texts")
+    job = await exchange.compute(model.lane, inputs.inputs, asked.truncate)
     scores = _cosines(job)
     order = np.argsort(-scores, kind="stable").tolist()
     ranks = [Rank(index, float(scores[index]), asked.texts[index] if asked.return_text else None) for index in order]
-    return reply.encoded(ranks, reply.headers_of(job, "request") | COSINE)
+    return reply.encoded(ranks, reply.headers_of(job, inputs.source) | COSINE)
 
 
 def _cosines(job: Job) -> Float32:
     """Return the cosines of the first text with the others."""
     rows = np.stack(job.rows)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    scores: Float32 = rows[1:] @ rows[0]
+    scores: Float32 = cosines(rows[:1], rows[1:])[0]
     return scores
 
 

@@ -15,10 +15,8 @@ async def embed(exchange: Exchange) -> Response:
     asked = await exchange.read(EmbedRequest)
     refuse_left(asked.truncation_direction)
     model = exchange.service.served(asked.model)
-    if asked.dimensions is not None and asked.dimensions > model.facts.dimension:
-        raise RefusedError(422, f"dimensions must be at most {model.facts.dimension}, got {asked.dimensions}")
-    named = texts.Asked(asked.instruction, asked.prompt_name, asked.task, asked.input_type)
-    inputs = exchange.texts(model, asked.inputs, named)
+    model.check_dimensions(asked.dimensions)
+    inputs = exchange.texts(model, asked.inputs, texts.Asked.of(asked))
     job = await exchange.compute(model.lane, inputs.inputs, asked.truncate)
     rows = reply.vectors(job, asked.dimensions, asked.normalize is not False and not model.normalized)
     return reply.as_json(list(rows), reply.headers_of(job, inputs.source))
@@ -31,8 +29,7 @@ async def embed_all(exchange: Exchange) -> Response:
     model = exchange.service.served(asked.model)
     if model.states is None:
         raise RefusedError(422, f"the backend of {model.name} computes no token states; serve it with --backend torch")
-    named = texts.Asked(asked.instruction, asked.prompt_name, asked.task, asked.input_type)
-    inputs = exchange.texts(model, asked.inputs, named)
+    inputs = exchange.texts(model, asked.inputs, texts.Asked.of(asked))
     job = await exchange.compute(model.states, inputs.inputs, asked.truncate)
     return reply.as_json(job.rows, reply.headers_of(job, inputs.source))
 

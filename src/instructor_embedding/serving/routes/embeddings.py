@@ -6,7 +6,6 @@ from starlette.responses import Response
 
 from instructor_embedding.serving import reply, texts
 from instructor_embedding.serving.exchange import Exchange, Operation
-from instructor_embedding.serving.refusal import RefusedError
 from instructor_embedding.serving.schema import EmbeddingsReply, EmbeddingsRequest, Models
 
 
@@ -14,10 +13,8 @@ async def embeddings(exchange: Exchange) -> Response:
     """Embed texts."""
     asked = await exchange.read(EmbeddingsRequest)
     model = exchange.service.served(asked.model)
-    if asked.dimensions is not None and asked.dimensions > model.facts.dimension:
-        raise RefusedError(422, f"dimensions must be at most {model.facts.dimension}, got {asked.dimensions}")
-    named = texts.Asked(asked.instruction, asked.prompt_name, asked.task, asked.input_type)
-    inputs = exchange.texts(model, asked.input, named, "input")
+    model.check_dimensions(asked.dimensions)
+    inputs = exchange.texts(model, asked.input, texts.Asked.of(asked), "input")
     job = await exchange.compute(model.lane, inputs.inputs, asked.truncation)
     rows = reply.vectors(job, asked.dimensions)
     headers = reply.headers_of(job, inputs.source)

@@ -18,8 +18,7 @@ async def tokenize(exchange: Exchange) -> Response:
     """Return the tokens of each text, its instruction's first, before truncation."""
     asked = await exchange.read(TokenizeRequest, queued=False)
     model = exchange.service.served(asked.model)
-    named = texts.Asked(asked.instruction, asked.prompt_name, asked.task, asked.input_type)
-    inputs = exchange.texts(model, asked.inputs, named)
+    inputs = exchange.texts(model, asked.inputs, texts.Asked.of(asked))
     pairs = [item for item in inputs.inputs if isinstance(item, Pair)]
     if sum(len(pair.instruction) + len(pair.text) for pair in pairs) > LONGEST:
         raise RefusedError(413, f"at most {LONGEST} characters are tokenized in a request; send several")
