@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import IO, Any, BinaryIO, NamedTuple, TextIO, cast
+from typing import IO, Any, BinaryIO, NamedTuple, TextIO, TypeVar, cast
 
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.extras import need
@@ -34,6 +34,7 @@ __all__ = [
     "lines",
     "opened",
     "parse_line",
+    "parsed",
     "read_json",
     "read_records",
     "with_header",
@@ -43,6 +44,7 @@ FORMATS = ("txt", "csv", "tsv", "json", "jsonl", "parquet")
 WRITTEN = ("json", "jsonl", "parquet")
 _ENDINGS = {"ndjson": "jsonl", "md": "txt", "text": "txt", "tab": "tsv", "pq": "parquet"}
 
+_T = TypeVar("_T")
 Position = tuple[str, int]  # ("line", 3): what is counted, and which, from 1
 
 
@@ -167,6 +169,36 @@ def with_header(
         else:
             for number, item in enumerate(list_items(file, name), 1):
                 yield ("item", number), item
+
+
+def parsed(
+    path: str | os.PathLike[str], parse: Callable[[Any], _T], reject: Callable[[Reject], None] | None = None
+) -> Iterator[_T]:
+    """Yield what `parse` makes of each record of a file.
+
+    Parameters
+    ----------
+    path : path
+        As for `read_records`.
+    parse : callable
+        Raises `RecordError` for a record that it cannot read.
+    reject : callable, optional
+        Takes such records, and invalid JSON, as a `Reject`; without it they are errors.
+
+    Raises
+    ------
+    InputError
+        With the file and the line, item or row.
+    """
+    for (unit, number), record in read_records(path, reject):
+        try:
+            value = parse(record)
+        except RecordError as error:
+            if reject is None:
+                raise InputError(f"{os.fspath(path)}, {unit} {number}: {error}") from None
+            reject(Reject(os.fspath(path), f"{unit} {number}", str(error), record))
+        else:
+            yield value
 
 
 def read_json(path: str | os.PathLike[str], encoding: str | None = None) -> Any:

@@ -29,7 +29,7 @@ from instructor_embedding.files.records import (
     lines,
     opened,
     parse_line,
-    read_records,
+    parsed,
     write_records,
 )
 from instructor_embedding.instruction import Pair
@@ -91,13 +91,7 @@ def read(path: str | os.PathLike[str], reject: Callable[[Reject], None] | None =
     are numbered in the order of first occurrence. Texts that are int or float become strings, as in the original.
     """
     names: dict[str, int] = {}
-    for (unit, number), record in read_records(path, reject):
-        try:
-            yield triple_of(record, names)
-        except RecordError as error:
-            if reject is None:
-                raise InputError(f"{os.fspath(path)}, {unit} {number}: {error}") from None
-            reject(Reject(os.fspath(path), f"{unit} {number}", str(error), record))
+    return parsed(path, lambda record: triple_of(record, names), reject)
 
 
 def write(path: str | os.PathLike[str], triples: Iterable[Triple]) -> int:
