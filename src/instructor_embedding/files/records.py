@@ -25,23 +25,28 @@ from instructor_embedding.files.opening import LONGEST, opened, why_unreadable
 from instructor_embedding.files.text_tables import delimiter_of, table_rows
 
 __all__ = [
+    "DATA",
     "FORMATS",
     "Position",
     "RecordError",
     "Reject",
     "check_output",
     "format_of",
+    "is_data",
     "lines",
     "opened",
     "parse_line",
     "parsed",
     "read_json",
     "read_records",
+    "stem_of",
     "with_header",
     "write_records",
 ]
 FORMATS = ("txt", "csv", "tsv", "json", "jsonl", "parquet")
 WRITTEN = ("json", "jsonl", "parquet")
+COMPRESSED = (".gz", ".zst")
+DATA = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")  # what a folder's files of records end in
 _ENDINGS = {"ndjson": "jsonl", "md": "txt", "text": "txt", "tab": "tsv", "pq": "parquet"}
 
 _T = TypeVar("_T")
@@ -69,7 +74,7 @@ def format_of(path: str, format: str | None = None, known: Iterable[str] = FORMA
     if format is not None:
         return choose("format", _ENDINGS.get(format, format), allowed)
     name = PurePath(path).name.lower()
-    while name.endswith((".gz", ".zst")):
+    while name.endswith(COMPRESSED):
         name = name.rpartition(".")[0]
     ending = name.rpartition(".")[2] if "." in name.lstrip(".") else ""
     kind = _ENDINGS.get(ending, ending) or default
@@ -78,6 +83,23 @@ def format_of(path: str, format: str | None = None, known: Iterable[str] = FORMA
     if kind not in allowed:
         raise InputError(f"{path}: the extension .{ending} is not a format; name one of {', '.join(allowed)}")
     return kind
+
+
+def is_data(path: PurePath) -> bool:
+    """Return True for a name of a file of records, in any case; lines of txt are not taken for records here."""
+    return _uncompressed(path.name.lower()).endswith(DATA)
+
+
+def stem_of(name: str) -> str:
+    """Return the name of a file of records without its endings."""
+    name = _uncompressed(name)
+    return next((name.removesuffix(ending) for ending in DATA if name.endswith(ending)), name) or name
+
+
+def _uncompressed(name: str) -> str:
+    for ending in COMPRESSED:
+        name = name.removesuffix(ending)
+    return name
 
 
 def read_records(
