@@ -1,6 +1,6 @@
 """Retrieval by a model, by BM25 and by both: nDCG@10 of a set in BEIR's layout, for several constants of the fusion.
 
-    python benchmarks/rank_fusion.py DATA/SciFact [--model instructor-mini] [--instructions FILE]
+    python benchmarks/rank_fusion.py DATA/SciFact [--model instructor-mini] [--instructions FILE] [--json FILE]
 
 Without ``--instructions`` texts are encoded without any.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from instructor_embedding import INSTRUCTOR
 from instructor_embedding.files.records import read_records
+from instructor_embedding.index.fusion import fused_scores
 from instructor_embedding.medi.lexical import BM25
 from instructor_embedding.vectors import cosines
 
@@ -20,9 +21,13 @@ CUT = 10
 CONSTANTS = (10, 60)
 
 
-def ranks(scores):
-    """Return the rank of each document for each query, from 1."""
-    return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable") + 1
+def fused(by_meaning, by_words, constant):
+    """Return the fused score of each document for each query."""
+    scores = np.empty(by_meaning.shape)
+    for row, both in enumerate(zip(by_meaning, by_words, strict=True)):
+        fusion = fused_scores((np.argsort(-own, kind="stable").tolist() for own in both), constant)
+        scores[row, list(fusion)] = list(fusion.values())
+    return scores
 
 
 def ndcg(scores, relevant):
@@ -43,6 +48,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="instructor-mini")
     parser.add_argument("--instructions", type=Path)
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     corpus = [row for _, row in read_records(arguments.folder / "corpus.jsonl.gz")]
     columns = {str(row["_id"]): column for column, row in enumerate(corpus)}
@@ -64,11 +70,13 @@ def main():
     asked, indexed = BM25().relate(queries, documents)
     by_words = (asked @ indexed.T).toarray()
     relevant = list(gains.values())
-    print(f"{arguments.model}: {ndcg(by_meaning, relevant):.1f}")
-    print(f"BM25: {ndcg(by_words, relevant):.1f}")
+    scores = {Path(arguments.model).name: ndcg(by_meaning, relevant), "BM25": ndcg(by_words, relevant)}
     for constant in CONSTANTS:
-        fused = 1 / (constant + ranks(by_meaning)) + 1 / (constant + ranks(by_words))
-        print(f"both, fused by rank with k = {constant}: {ndcg(fused, relevant):.1f}")
+        scores[f"both, fused by rank with k = {constant}"] = ndcg(fused(by_meaning, by_words, constant), relevant)
+    for name, score in scores.items():
+        print(f"{name}: {score:.1f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({arguments.folder.name: scores}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

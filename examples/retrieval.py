@@ -13,6 +13,7 @@ from collections import Counter
 import numpy as np
 
 from instructor_embedding import INSTRUCTOR
+from instructor_embedding.index.fusion import fused_scores
 from instructor_embedding.vectors import cosines
 
 QUESTION = "Represent the Wikipedia question for retrieving supporting documents: "
@@ -38,16 +39,11 @@ def bm25(query: str, documents: list[str], k1: float = 1.5, b: float = 0.75) -> 
     return scores
 
 
-def fused(*scores: np.ndarray, k: int = 60) -> np.ndarray:
-    """Return reciprocal rank fusion (Cormack et al., 2009): the sum of 1 / (k + rank) over all scores."""
-    ranks = [np.argsort(np.argsort(-own, kind="stable"), kind="stable") + 1 for own in scores]
-    return sum(1 / (k + own) for own in ranks)
-
-
 model = INSTRUCTOR(sys.argv[1] if len(sys.argv) > 1 else "instructor-mini")
 documents = model.encode(CORPUS, instruction=DOCUMENT)
 for question in ("which bird lays the largest eggs?", "what do economists call partly state-owned economies?"):
     by_meaning = cosines(model.encode([question], instruction=QUESTION), documents)[0]
     by_words = bm25(question, CORPUS)
-    best = int(np.argmax(fused(by_meaning, by_words)))
+    fused = fused_scores(np.argsort(-scores, kind="stable").tolist() for scores in (by_meaning, by_words))
+    best = max(fused, key=fused.get)
     print(f"{question}\n  {best} {CORPUS[best]}")

@@ -28,6 +28,7 @@ from instructor_embedding.model.scratch import SHAPES, random_embedder
 from instructor_embedding.model.t5 import Attention, FeedForward, RMSNorm
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import distance
+from recipes.mini import resume
 from recipes.mini import tokenizer as tokenizers
 from recipes.mini.batches import Batch, Batches, instructions_of
 from recipes.mini.curve import note
@@ -161,31 +162,23 @@ class Training:
         others = [weight for weight in model.parameters() if weight is not table]
         maps = [] if layers is None else list(layers.maps.parameters())
         groups = [{"params": [*others, *maps], "lr": RATE}, {"params": [table], "lr": TABLE_RATE}]
-        self.model, self.steps, self.layers, self.file = model, steps, layers, file
+        self.steps, self.file = steps, file
         self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.98), eps=1e-10)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, lambda step: min(1, (step + 1) / WARMUP) * (1 - (1 - LAST_RATE) * step / steps)
         )
+        self.stateful = {"model": model, "optimizer": self.optimizer, "schedule": self.schedule}
+        if layers is not None:
+            self.stateful["maps"] = layers.maps
         self.step = self.epoch = self.index = 0
 
     def resume(self) -> None:
         """Continue where the file of an earlier start ends."""
-        state = torch.load(self.file, weights_only=True, map_location="cpu")
-        self.step, self.epoch, self.index = state["position"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.layers is not None:
-            self.layers.maps.load_state_dict(state["maps"])
+        self.step, self.epoch, self.index = resume.load(self.file, self.stateful)["position"]
 
     def save(self) -> None:
-        """Write the file that `resume` reads; an earlier one is replaced when the new one is complete."""
-        state = {"position": (self.step, self.epoch, self.index), "model": self.model.state_dict()}
-        state |= {"optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict()}
-        if self.layers is not None:
-            state["maps"] = self.layers.maps.state_dict()
-        torch.save(state, self.file.with_suffix(".new"))
-        self.file.with_suffix(".new").replace(self.file)
+        """Write the file that `resume` reads."""
+        resume.save(self.file, self.stateful, position=(self.step, self.epoch, self.index))
 
     def batches(self, source: Batches, similarity: int) -> Iterator[Batch]:
         """Yield the batches that are left, and count them; the last `similarity` ones are of one group each."""

@@ -32,6 +32,7 @@ from instructor_embedding.model.folder.read import read
 from instructor_embedding.model.folder.write import write
 from instructor_embedding.training.embedder import Embedder
 from instructor_embedding.training.loss import Contrast, distance
+from recipes.mini import resume
 from recipes.mini.batches import Batch, Batches, instructions_of
 from recipes.mini.curve import note
 from recipes.mini.distill import losses
@@ -224,14 +225,11 @@ def train(model: Embedder, steps: Steps, count: int, output: Path, taught: Batch
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1, (step + 1) / WARMUP) * (1 - step / count)
     )
+    stateful = {"model": model, "optimizer": optimizer, "schedule": schedule}
     file = output.with_suffix(".resume")
     first = 0
     if file.is_file():
-        state = torch.load(file, weights_only=True, map_location="cpu")
-        first = state["step"]
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+        first = resume.load(file, stateful)["step"]
     batches = _endless(taught, first) if taught else None
     start, recent = time.perf_counter(), []
     for step in range(first, count):
@@ -249,9 +247,7 @@ def train(model: Embedder, steps: Steps, count: int, output: Path, taught: Batch
             text = ", ".join(f"{name} {value:.3f}" for name, value in now.items())
             print(f"step {step + 1}: {text}, {time.perf_counter() - start:.0f} s", flush=True)
         if (step + 1) % KEEP == 0:
-            state = {"step": step + 1, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save(state | {"schedule": schedule.state_dict()}, file.with_suffix(".new"))
-            file.with_suffix(".new").replace(file)
+            resume.save(file, stateful, step=step + 1)
 
 
 def _losses(model: Embedder, portions: list[Portion], batch: Batch | None, taught: Batches | None) -> list[Tensor]:

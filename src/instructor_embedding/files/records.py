@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import IO, Any, BinaryIO, NamedTuple, TextIO, cast
+from typing import IO, Any, BinaryIO, NamedTuple, TextIO, TypeVar, cast
 
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.extras import need
@@ -25,24 +25,31 @@ from instructor_embedding.files.opening import LONGEST, opened, why_unreadable
 from instructor_embedding.files.text_tables import delimiter_of, table_rows
 
 __all__ = [
+    "DATA",
     "FORMATS",
     "Position",
     "RecordError",
     "Reject",
     "check_output",
     "format_of",
+    "is_data",
     "lines",
     "opened",
     "parse_line",
+    "parsed",
     "read_json",
     "read_records",
+    "stem_of",
     "with_header",
     "write_records",
 ]
 FORMATS = ("txt", "csv", "tsv", "json", "jsonl", "parquet")
 WRITTEN = ("json", "jsonl", "parquet")
+COMPRESSED = (".gz", ".zst")
+DATA = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")  # what a folder's files of records end in
 _ENDINGS = {"ndjson": "jsonl", "md": "txt", "text": "txt", "tab": "tsv", "pq": "parquet"}
 
+_T = TypeVar("_T")
 Position = tuple[str, int]  # ("line", 3): what is counted, and which, from 1
 
 
@@ -67,7 +74,7 @@ def format_of(path: str, format: str | None = None, known: Iterable[str] = FORMA
     if format is not None:
         return choose("format", _ENDINGS.get(format, format), allowed)
     name = PurePath(path).name.lower()
-    while name.endswith((".gz", ".zst")):
+    while name.endswith(COMPRESSED):
         name = name.rpartition(".")[0]
     ending = name.rpartition(".")[2] if "." in name.lstrip(".") else ""
     kind = _ENDINGS.get(ending, ending) or default
@@ -76,6 +83,23 @@ def format_of(path: str, format: str | None = None, known: Iterable[str] = FORMA
     if kind not in allowed:
         raise InputError(f"{path}: the extension .{ending} is not a format; name one of {', '.join(allowed)}")
     return kind
+
+
+def is_data(path: PurePath) -> bool:
+    """Return True for a name of a file of records, in any case; lines of txt are not taken for records here."""
+    return _uncompressed(path.name.lower()).endswith(DATA)
+
+
+def stem_of(name: str) -> str:
+    """Return the name of a file of records without its endings."""
+    name = _uncompressed(name)
+    return next((name.removesuffix(ending) for ending in DATA if name.endswith(ending)), name) or name
+
+
+def _uncompressed(name: str) -> str:
+    for ending in COMPRESSED:
+        name = name.removesuffix(ending)
+    return name
 
 
 def read_records(
@@ -167,6 +191,36 @@ def with_header(
         else:
             for number, item in enumerate(list_items(file, name), 1):
                 yield ("item", number), item
+
+
+def parsed(
+    path: str | os.PathLike[str], parse: Callable[[Any], _T], reject: Callable[[Reject], None] | None = None
+) -> Iterator[_T]:
+    """Yield what `parse` makes of each record of a file.
+
+    Parameters
+    ----------
+    path : path
+        As for `read_records`.
+    parse : callable
+        Raises `RecordError` for a record that it cannot read.
+    reject : callable, optional
+        Takes such records, and invalid JSON, as a `Reject`; without it they are errors.
+
+    Raises
+    ------
+    InputError
+        With the file and the line, item or row.
+    """
+    for (unit, number), record in read_records(path, reject):
+        try:
+            value = parse(record)
+        except RecordError as error:
+            if reject is None:
+                raise InputError(f"{os.fspath(path)}, {unit} {number}: {error}") from None
+            reject(Reject(os.fspath(path), f"{unit} {number}", str(error), record))
+        else:
+            yield value
 
 
 def read_json(path: str | os.PathLike[str], encoding: str | None = None) -> Any:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
 
 from instructor_embedding.index.store import Match
 
+_Id = TypeVar("_Id", bound=Hashable)
 CONSTANT = 60  # Cormack, Clarke and Buettcher, SIGIR 2009
+
+
+def fused_scores(rankings: Iterable[Iterable[_Id]], constant: int = CONSTANT) -> dict[_Id, float]:
+    """Return the sum of ``1 / (constant + rank)`` of each id over the rankings, which are ids, best first.
+
+    Examples
+    --------
+    >>> scores = fused_scores([["a", "b"], ["b"]])
+    >>> max(scores, key=scores.get)
+    'b'
+    """
+    scores: dict[_Id, float] = {}
+    for ranking in rankings:
+        for rank, name in enumerate(ranking, 1):
+            scores[name] = scores.get(name, 0.0) + 1 / (constant + rank)
+    return scores
 
 
 def fused(rankings: Sequence[Sequence[Match]], k: int) -> list[Match]:
@@ -18,11 +36,7 @@ def fused(rankings: Sequence[Sequence[Match]], k: int) -> list[Match]:
     >>> [match.id for match in fused([[a, b], [b]], 2)]
     ['b', 'a']
     """
-    scores: dict[str, float] = {}
-    rows: dict[str, Match] = {}
-    for ranking in rankings:
-        for rank, match in enumerate(ranking, 1):
-            scores[match.id] = scores.get(match.id, 0.0) + 1 / (CONSTANT + rank)
-            rows.setdefault(match.id, match)
+    rows = {match.id: match for ranking in reversed(rankings) for match in ranking}
+    scores = fused_scores([match.id for match in ranking] for ranking in rankings)
     best = sorted(scores, key=lambda name: -scores[name])[:k]
     return [rows[name]._replace(score=scores[name]) for name in best]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.atomic import replacing
 from instructor_embedding.files.records import Reject, check_output, read_records, write_records
 from instructor_embedding.medi import encoders
 from instructor_embedding.medi.compose import Rules, tasks_of
@@ -226,10 +227,9 @@ def _mine(job: _Job, folder: Path, against: Texts | None, rejecting: bool) -> No
                     tasks.append(facts | {"triples": count, "relations": task.relations, "left out": left_out})
 
         write_records(folder / f"{job.key}.jsonl", records())
-    # renamed last: a source is complete exactly when this file exists
-    complete = folder / f"{job.key}.json"
-    complete.with_suffix(".new").write_text(json.dumps({"tasks": tasks, "evaluation": evaluation}), encoding="utf-8")
-    complete.with_suffix(".new").replace(complete)
+    # written last: a source is complete exactly when this file exists
+    with replacing(folder / f"{job.key}.json") as complete:
+        complete.write(json.dumps({"tasks": tasks, "evaluation": evaluation}).encode())
 
 
 def _add(manifest: Manifest, job: _Job, folder: Path, reject: Callable[[Reject], None] | None) -> list[dict[str, Any]]:

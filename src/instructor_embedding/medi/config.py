@@ -22,14 +22,13 @@ Paths are relative to the folder of the toml file.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.extras import need
+from instructor_embedding.files.toml_file import read_toml
 from instructor_embedding.medi.catalog import Entry
 from instructor_embedding.medi.source import Source, allowed, sources, sources_of
 from instructor_embedding.medi.wording import WORDINGS
@@ -111,16 +110,8 @@ def read_config(path: Path) -> Config:
     ------
     InputError
         The file is missing or not toml, or a field is missing, unknown or of the wrong type.
-    MissingExtraError
-        On Python 3.10, where the library tomli is not installed.
     """
-    library = need("tomllib" if sys.version_info >= (3, 11) else "tomli", "reading toml files")
-    try:
-        content = library.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (library.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a toml file: {error}") from None
+    content = read_toml(path)
     home = path.parent
     tables = content.get("sources")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):

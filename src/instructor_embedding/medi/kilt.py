@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from instructor_embedding.errors import InputError
-from instructor_embedding.files.records import RecordError, Reject, read_records
+from instructor_embedding.files.records import RecordError, Reject, parsed, read_records
 from instructor_embedding.medi.relation import Relation
 
 KNOWLEDGE = "kilt_knowledgesource.json"
@@ -28,14 +27,7 @@ def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator
     InputError
         With file, line and field of the first record of another form.
     """
-    records = []
-    for (unit, number), record in read_records(path, reject):
-        try:
-            records.append((_input(record), _provenance(record)))
-        except RecordError as error:
-            if reject is None:
-                raise InputError(f"{path}, {unit} {number}: {error}") from None
-            reject(Reject(str(path), f"{unit} {number}", str(error), record))
+    records = list(parsed(path, lambda record: (_input(record), _provenance(record)), reject))
     ids = {str(item.get("wikipedia_id")) for _, provenance in records for item in provenance}
     pages = _pages(path.parent / KNOWLEDGE, ids)
     for query, provenance in records:

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from instructor_embedding.errors import InputError
-from instructor_embedding.files.records import RecordError, Reject, read_records
+from instructor_embedding.files.records import RecordError, Reject, parsed
 from instructor_embedding.medi.relation import Relation
 
 _OPTIONS = ("opa", "opb", "opc", "opd")
@@ -33,13 +32,7 @@ def read_explanations(path: Path, reject: Callable[[Reject], None] | None = None
 
 
 def _read(path: Path, reject: Callable[[Reject], None] | None) -> Iterator[tuple[Relation, str]]:
-    for (unit, number), record in read_records(path, reject):
-        try:
-            yield _answer(record), _explanation(record)
-        except RecordError as error:
-            if reject is None:
-                raise InputError(f"{path}, {unit} {number}: {error}") from None
-            reject(Reject(str(path), f"{unit} {number}", str(error), record))
+    return parsed(path, lambda record: (_answer(record), _explanation(record)), reject)
 
 
 def _answer(record: Any) -> Relation:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import pairwise
+from functools import lru_cache
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.files.records import RecordError, Reject, read_records
+from instructor_embedding.files.records import RecordError, Reject, parsed, read_records
 from instructor_embedding.medi.relation import Relation
 
 FORMS = (
@@ -49,16 +50,13 @@ def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator
     InputError
         With file and line of the first record of another form.
     """
-    least: float | None = None
-    for (unit, number), record in read_records(path, reject):
-        try:
-            if least is None and isinstance(record, dict) and "score" in record:
-                least = _least_score(path)
-            yield from relations_of(record, least or 0)
-        except RecordError as error:
-            if reject is None:
-                raise InputError(f"{path}, {unit} {number}: {error}") from None
-            reject(Reject(str(path), f"{unit} {number}", str(error), record))
+    least = lru_cache(maxsize=1)(lambda: _least_score(path))
+
+    def relations(record: Any) -> list[Relation]:
+        scored = isinstance(record, dict) and "score" in record
+        return relations_of(record, least() if scored else 0)
+
+    yield from chain.from_iterable(parsed(path, relations, reject))
 
 
 def relations_of(record: Any, least: float = 0) -> list[Relation]:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import NamedTuple
 
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.files.decoding import as_utf8
-from instructor_embedding.files.records import FORMATS as FORMATS_OF_ROWS
-from instructor_embedding.files.records import Reject, opened, read_records
+from instructor_embedding.files.records import DATA, Reject, is_data, opened, read_records, stem_of
 from instructor_embedding.files.records import format_of as rows_format
 from instructor_embedding.medi import catalog, kilt, medmcqa, pairs, squad, wording
 from instructor_embedding.medi.catalog import Entry
 from instructor_embedding.medi.relation import Relation
 from instructor_embedding.medi.wording import Facts
 
-_ENDINGS = tuple(f".{form}" for form in (*FORMATS_OF_ROWS, "ndjson"))
-_COMPRESSED = (".gz", ".zst")
 _HEAD = 2**16
 _READERS: dict[str, Callable[[Path, Callable[[Reject], None] | None], Iterator[Relation]]] = {
     "pairs": pairs.read,
@@ -91,11 +88,8 @@ class Source(NamedTuple):
 
 def digest(path: Path) -> str:
     """Return the sha256 of a file."""
-    content = sha256()
     with path.open("rb") as file:
-        while block := file.read(2**20):
-            content.update(block)
-    return content.hexdigest()
+        return file_digest(file, "sha256").hexdigest()
 
 
 def sources(folder: Path, takes: Callable[[str], bool] = lambda path: True) -> list[Source]:
@@ -120,9 +114,9 @@ def sources(folder: Path, takes: Callable[[str], bool] = lambda path: True) -> l
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; pass the folder that has the sources")
     entries = catalog.read_catalog(folder)
-    files = sorted(path for path in folder.rglob("*") if _is_data(path) and path.name != catalog.NAME)
+    files = sorted(path for path in folder.rglob("*") if is_data(path) and path.name != catalog.NAME)
     if not files:
-        raise InputError(f"{folder} has no source; expected files ending in {', '.join(_ENDINGS)}, plain, .gz or .zst")
+        raise InputError(f"{folder} has no source; expected files ending in {', '.join(DATA)}, plain, .gz or .zst")
     listed: list[Source] = []
     for path in files:
         name = path.relative_to(folder).as_posix()
@@ -139,7 +133,7 @@ def sources_of(path: Path, entry: Entry) -> list[Source]:
     InputError
         The format is unknown, or there are no facts for the file.
     """
-    name, form, assumed = _name(path), entry.format, []
+    name, form, assumed = stem_of(path.name).replace(".", "_"), entry.format, []
     if form:
         choose(f"{catalog.NAME}, {path.name}: format", form, FORMATS)
     else:
@@ -181,13 +175,6 @@ def keys_of(path: Path) -> set[str]:
     return set(re.findall(r'"(\w+)"\s*:', head)) if head.startswith("{") else set()
 
 
-def _is_data(path: Path) -> bool:
-    name = path.name.lower()
-    for ending in _COMPRESSED:
-        name = name.removesuffix(ending)
-    return name.endswith(_ENDINGS) and not name.endswith(".txt")
-
-
 def _known(name: str) -> Facts:
     try:
         return wording.known(name)
@@ -196,10 +183,3 @@ def _known(name: str) -> Facts:
             f"{error}; write a {catalog.NAME} into the folder: {catalog.FORM}, "
             "or give the facts with --text-type, --domain and --objective"
         ) from None
-
-
-def _name(path: Path) -> str:
-    name = path.name
-    for ending in (*_COMPRESSED, *_ENDINGS):
-        name = name.removesuffix(ending)
-    return name.replace(".", "_")

@@ -29,7 +29,7 @@ from instructor_embedding.files.records import (
     lines,
     opened,
     parse_line,
-    read_records,
+    parsed,
     write_records,
 )
 from instructor_embedding.instruction import Pair
@@ -91,13 +91,7 @@ def read(path: str | os.PathLike[str], reject: Callable[[Reject], None] | None =
     are numbered in the order of first occurrence. Texts that are int or float become strings, as in the original.
     """
     names: dict[str, int] = {}
-    for (unit, number), record in read_records(path, reject):
-        try:
-            yield triple_of(record, names)
-        except RecordError as error:
-            if reject is None:
-                raise InputError(f"{os.fspath(path)}, {unit} {number}: {error}") from None
-            reject(Reject(os.fspath(path), f"{unit} {number}", str(error), record))
+    return parsed(path, lambda record: triple_of(record, names), reject)
 
 
 def write(path: str | os.PathLike[str], triples: Iterable[Triple]) -> int:
@@ -143,7 +137,7 @@ def triple_of(record: Any, names: dict[str, int] | None = None) -> Triple:
         Names the field. It is an `InputError`.
     """
     if not isinstance(record, dict):
-        raise RecordError(f"the record is {_shown(record)}; {_FORM}")
+        raise RecordError(f"the record is {shown(record)}; {_FORM}")
     for side in SIDES:
         if side not in record:
             raise RecordError(f"the field {side!r} is missing{nearest(side, map(str, record))}; {_FORM}")
@@ -154,18 +148,28 @@ def triple_of(record: Any, names: dict[str, int] | None = None) -> Triple:
 
 def _pair(value: Any, side: str) -> Pair:
     if not isinstance(value, (list, tuple)):
-        hint = f"; for no instruction write ['', {_shown(value)}]" if isinstance(value, str) else ""
-        raise RecordError(f"{side} is {_shown(value)}; it must be [instruction, text]{hint}")
+        hint = f"; for no instruction write ['', {shown(value)}]" if isinstance(value, str) else ""
+        raise RecordError(f"{side} is {shown(value)}; it must be [instruction, text]{hint}")
     if value and all(isinstance(item, (list, tuple)) for item in value):
         raise RecordError(f"{side} is a list of {len(value)} lists; write a record for each [instruction, text]")
     if len(value) != 2:
         raise RecordError(f"{side} has {len(value)} elements; it must be [instruction, text]")
-    instruction, text = value
+    return pair_of(*value, side)
+
+
+def pair_of(instruction: Any, text: Any, side: str) -> Pair:
+    """Return the pair of an instruction and a text of a record; an int or float becomes a text, as in the original.
+
+    Raises
+    ------
+    RecordError
+        One of them is not a string or not valid Unicode, or the text is empty; names the field of `side`.
+    """
     if isinstance(text, (int, float)) and not isinstance(text, bool) and math.isfinite(text):
         text = str(text)
     for field, content in (("instruction", instruction), ("text", text)):
         if not isinstance(content, str):
-            raise RecordError(f"the {field} of {side} is {_shown(content)}; it must be a string")
+            raise RecordError(f"the {field} of {side} is {shown(content)}; it must be a string")
         if not content.isascii() and any("\ud800" <= character <= "\udfff" for character in content):
             raise RecordError(f"the {field} of {side} has half of a surrogate pair, which is not text")
     if not text.strip():
@@ -180,21 +184,22 @@ def _task(record: dict[str, Any], names: dict[str, int]) -> tuple[int, str]:
     if number is None and not isinstance(name, str):
         number, name = name, None
     if name is not None and not isinstance(name, str):
-        raise RecordError(f"task_name is {_shown(name)}; it must be a string")
+        raise RecordError(f"task_name is {shown(name)}; it must be a string")
     if number is None:
         number = names.setdefault(str(name), len(names))
     if isinstance(number, bool) or not isinstance(number, int):
-        raise RecordError(f"task_id is {_shown(number)}; it must be an integer")
+        raise RecordError(f"task_id is {shown(number)}; it must be an integer")
     if not -(2**31) <= number < 2**31:
-        raise RecordError(f"task_id is {_shown(number)}; it must fit in 32 bits")
+        raise RecordError(f"task_id is {shown(number)}; it must fit in 32 bits")
     return number, name or ""
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return the type and the beginning of a value, for an error."""
     if value is None:
         return "null"
-    shown = repr(value)
-    return f"{type(value).__name__} {shown if len(shown) <= 60 else shown[:57] + '...'}"
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
 
 
 def _schema() -> Any:

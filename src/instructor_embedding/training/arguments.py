@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, NoReturn, cast
 from transformers import HfArgumentParser
 
 from instructor_embedding.errors import InputError, InstructorError, nearest
-from instructor_embedding.extras import need
+from instructor_embedding.files.toml_file import read_toml
 from instructor_embedding.training.passthrough import checked_optimizer
 from instructor_embedding.training.settings import GROUPS, Settings
 
@@ -96,13 +95,8 @@ def _flags_of(path: Path) -> list[str]:
     """Return a toml file's keys as flags; its tables may be the groups of settings."""
     if not path.is_file():
         raise InputError(f"--config: there is no file {path}")
-    reader = need("tomllib" if sys.version_info >= (3, 11) else "tomli", "reading toml files")
-    try:
-        content = reader.loads(path.read_text(encoding="utf-8"))
-    except (reader.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a toml file: {error}") from None
     values: dict[str, Any] = {}
-    for key, value in content.items():
+    for key, value in read_toml(path).items():
         if isinstance(value, Mapping) and key in TABLES:
             values |= value
         elif isinstance(value, Mapping) and not key.endswith(("_kwargs", "_config")):

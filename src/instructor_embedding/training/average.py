@@ -67,8 +67,7 @@ def merge(models: Sequence[str], output: str, weights: Sequence[float] | None = 
 
 
 def _read(folder: Path) -> embedder.Embedder:
-    model = read(folder)
-    return embedder.Embedder(without_quantization(model.encoder), without_quantization(model.head), model.tokens)
+    return without_quantization(read(folder))
 
 
 def _refuse_other_model(first: Path, expected: embedder.Embedder, folder: Path, other: embedder.Embedder) -> None:

@@ -99,13 +99,10 @@ def read_dev(paths: Sequence[str], instruction: str, limit: int, reading: Readin
     InputError
         A file is missing, holds records of several kinds, or nothing that could be scored.
     """
-    for path in paths:
-        if not sources([path]):
-            raise InputError(f"dev_files: there is no file {path}")
     reading = reading or Reading()
     symmetric = reading.default.query if reading.default.query is not None else instruction
     sets = []
-    for source in sources(paths) if paths else []:
+    for source in sources(paths, setting="dev_files"):
         items = tuple(islice(_items(source, reading, symmetric), limit))
         _refuse_degenerate(source.path, items)
         sets.append(DevSet(source.task.replace("/", "_"), items))

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.instruction import Pair
+from instructor_embedding.medi.triple import pair_of, shown
 
 FORMS = "{query, pos, neg}, {anchor, positive, negative}, {query, positive}, {text1, text2, score} or {text, label}"
 _NAMES = {
@@ -109,7 +110,7 @@ class Reading:
             The record has none of the forms, or a text is empty or not a text.
         """
         if not isinstance(record, Mapping):
-            raise InputError(f"found {_shown(record)}; a record is {FORMS}")
+            raise InputError(f"found {shown(record)}; a record is {FORMS}")
         values = self._canonical(record)
         task = _task(values.get("task")) or task
         query, document = self._instructions(values, task)
@@ -190,7 +191,7 @@ def _side(value: Any, instruction: str, side: str, with_instructions: bool) -> l
     """Return the texts of a side: one, or a list of them; [instruction, text] where the query is one."""
     if not isinstance(value, (list, tuple)):
         if with_instructions:
-            raise InputError(f"{side} is {_shown(value)}; it must be [instruction, text], as query is")
+            raise InputError(f"{side} is {shown(value)}; it must be [instruction, text], as query is")
         return [_text(value, instruction, side)]
     if with_instructions:
         several = bool(value) and all(isinstance(item, (list, tuple)) for item in value)
@@ -204,18 +205,9 @@ def _text(value: Any, instruction: str, side: str) -> Pair:
     """Return the pair of a text, or of [instruction, text]."""
     if isinstance(value, (list, tuple)):
         if len(value) != 2 or not isinstance(value[0], str):
-            raise InputError(f"{side} is {_shown(value)}; it must be a text or [instruction, text]")
+            raise InputError(f"{side} is {shown(value)}; it must be a text or [instruction, text]")
         instruction, value = value
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        value = str(value)  # the original reads ints and floats as texts, too
-    if not isinstance(value, str):
-        raise InputError(f"the text of {side} is {_shown(value)}; it must be a string")
-    if not value.strip():
-        raise InputError(f"the text of {side} is empty")
-    for text in (instruction, value):
-        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-            raise InputError(f"the text of {side} holds half of a surrogate pair, which is not a character")
-    return Pair(instruction, value)
+    return pair_of(instruction, value, side)
 
 
 def _task(value: Any) -> str:
@@ -225,7 +217,7 @@ def _task(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"task {value}"
     if not isinstance(value, str):
-        raise InputError(f"the task is {_shown(value)}; it must be a string or an integer")
+        raise InputError(f"the task is {shown(value)}; it must be a string or an integer")
     return value
 
 
@@ -235,13 +227,13 @@ def _number(value: Any) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"score is {_shown(value)}; it must be a number")
+        raise InputError(f"score is {shown(value)}; it must be a number")
     return number
 
 
 def _label(value: Any) -> str:
     if not isinstance(value, (str, int)) or not str(value).strip():
-        raise InputError(f"label is {_shown(value)}; it must be a string or an integer")
+        raise InputError(f"label is {shown(value)}; it must be a string or an integer")
     return str(value)
 
 
@@ -249,7 +241,7 @@ def _first(*instructions: str | None) -> str:
     for instruction in instructions:
         if instruction is not None:
             if not isinstance(instruction, str):
-                raise InputError(f"the instruction is {_shown(instruction)}; it must be a string")
+                raise InputError(f"the instruction is {shown(instruction)}; it must be a string")
             return instruction
     return ""
 
@@ -264,10 +256,3 @@ def _formless(record: Mapping[str, Any], values: Mapping[str, Any]) -> str:
             return f"the field {first!r} is missing{nearest(first, map(str, record))}; a record is {FORMS}"
     names = ", ".join(map(repr, list(record)[:8]))
     return f"the columns {names} are none of {FORMS}; say what they hold, as --columns query=... positive=..."
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "null"
-    shown = repr(value)
-    return f"{type(value).__name__} {shown if len(shown) <= 60 else shown[:57] + '...'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from instructor_embedding.model.scratch import random_embedder
 from instructor_embedding.training import teacher as teachers
 from instructor_embedding.training.arguments import parse
 from instructor_embedding.training.average import average
+from instructor_embedding.training.batches import Used
 from instructor_embedding.training.card import Facts, card, task_rows, task_table
 from instructor_embedding.training.data import TrainingData, read_data, reading_of
 from instructor_embedding.training.dev import DevSet, held_back, read_dev
@@ -72,7 +73,7 @@ def train(arguments: Sequence[str]) -> Path:
     )
     dev += held_back(data.held_back())
     _check_metric(settings, dev)
-    epoch_batches(settings, data)  # refuses what cannot form batches, before anything is written
+    batches = epoch_batches(settings, data)  # refuses what cannot form batches, before anything is written
     identity = identity_of(settings, data)
     start = start_of(settings)
     if start is not None:
@@ -82,7 +83,7 @@ def train(arguments: Sequence[str]) -> Path:
     if teacher is not None and settings.distillation.distill_loss != "similarity":
         teacher.reduce(model.dimension)
     interrupt = Interrupt()
-    trainer = InstructorTrainer(model, settings, data, identity, teacher, dev, [History(output), interrupt])
+    trainer = InstructorTrainer(model, settings, data, batches, identity, teacher, dev, [History(output), interrupt])
     if start is not None and steps_of(start) >= trainer.total_steps:
         _already_done(trainer, data, start, output)
         return output
@@ -183,16 +184,16 @@ def _announce(trainer: InstructorTrainer, data: TrainingData, start: Path | None
         f"{trainer.embedder.count()[0]} weights are trained"
     )
     _say(task_table(task_rows(epoch, [task.name for task in data.names]), markdown=False))
-    for task, why in {**data.left_out, **_unused(trainer, data)}.items():
+    for task, why in {**data.left_out, **_unused(trainer, data, epoch)}.items():
         _say(f"not trained on: {task}: {why}")
 
 
-def _unused(trainer: InstructorTrainer, data: TrainingData) -> dict[str, str]:
-    """Return the tasks of which no record is in a batch, and why."""
+def _unused(trainer: InstructorTrainer, data: TrainingData, epoch: Mapping[int, Used]) -> dict[str, str]:
+    """Return the tasks of which no record is in a batch of an epoch, and why."""
     args, chosen = trainer.settings.trainer, trainer.settings.data
     total = args.per_device_train_batch_size * args.world_size
     reasons = {}
-    for task, counts in trainer.batches.used().items():
+    for task, counts in epoch.items():
         name = data.names[task].name or "texts"
         if counts.used or name in data.left_out:
             continue
@@ -224,9 +225,7 @@ def _model(settings: Settings, data: TrainingData, output: Path, start: Path | N
             )
         )
     source.tokens.max_length = chosen.max_source_length
-    model = Embedder(
-        embedder.Embedder(without_quantization(source.encoder), without_quantization(source.head), source.tokens)
-    )
+    model = Embedder(without_quantization(source))
     _check_dimensions(settings, model.dimension)
     if chosen.dropout is not None:
         model.set_dropout(chosen.dropout)
@@ -312,7 +311,7 @@ def _facts(trainer: InstructorTrainer, data: TrainingData) -> Facts:
     epochs, rest = divmod(done, -(-per_epoch // accumulated))
     used = trainer.batches.used(epochs * per_epoch + min(rest * accumulated, per_epoch))
     rows = task_rows(used, [task.name for task in data.names])
-    left_out = {**data.left_out, **_unused(trainer, data)}
+    left_out = {**data.left_out, **_unused(trainer, data, trainer.batches.used())}
     return Facts(base, origins, rows, left_out, settings.changed(), trainer.embedder.count())
 
 

@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError, ModelNotFoundError
 from instructor_embedding.extras import need
-from instructor_embedding.files.records import Position, read_records
+from instructor_embedding.files.records import DATA, Position, is_data, read_records, stem_of
 
-ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
-PACKED = (".gz", ".zst")
 MEDI_NAMES = ("medi-data.json", "medi-data.jsonl", "medi-data.json.gz", "medi-data.jsonl.gz", "medi-data.parquet")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -38,8 +36,13 @@ class Source(NamedTuple):
     records: Callable[[], Records]
 
 
-def sources(names: Sequence[str], cache_dir: str | None = None, token: str | bool | None = None) -> list[Source]:
-    """Return what the names of ``--train_file`` stand for, or ``medi-data.json`` in `cache_dir` where there are none.
+def sources(
+    names: Sequence[str],
+    cache_dir: str | None = None,
+    token: str | bool | None = None,
+    setting: str = "train_file",
+) -> list[Source]:
+    """Return what the names of a setting stand for, or ``medi-data.json`` in `cache_dir` where there are none.
 
     Raises
     ------
@@ -53,10 +56,13 @@ def sources(names: Sequence[str], cache_dir: str | None = None, token: str | boo
         return _named([path for path in candidates if path.is_file()][:1])
     paths: list[Path] = []
     for name in names:
-        paths += _expanded(name, cache_dir, token)
+        try:
+            paths += _expanded(name, cache_dir, token)
+        except (InputError, ModelNotFoundError) as error:
+            raise type(error)(f"{setting}: {error}") from None
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
-        raise InputError(f"train_file names {twice} twice; to weigh a file more, use --mixing weights")
+        raise InputError(f"{setting} names {twice} twice; to weigh a file more, use --mixing weights")
     return _named(paths)
 
 
@@ -73,18 +79,18 @@ def _expanded(name: str, cache_dir: str | None, token: str | bool | None) -> lis
         matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
         files = [match for match in matches if match.is_file() or _is_saved(match)]
         if not files:
-            raise InputError(f"train_file: no file matches {name}")
+            raise InputError(f"no file matches {name}")
         return files
     if _HUB_ID.fullmatch(name) and not _is_data(PurePath(name)):
         return _from_hub(name, cache_dir, token)
-    raise InputError(f"train_file: there is no file {name}")
+    raise InputError(f"there is no file {name}")
 
 
 def _in_folder(folder: Path) -> list[Path]:
     """Return a folder's data files and saved datasets, those of its folders included."""
     paths = list(_walk(folder))
     if not paths:
-        raise InputError(f"train_file: {folder} holds no data files; they end in {', '.join(ENDINGS)}, also .gz, .zst")
+        raise InputError(f"{folder} holds no data files; they end in {', '.join(DATA)}, also .gz, .zst")
     return paths
 
 
@@ -97,10 +103,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _is_data(path: PurePath) -> bool:
-    name = path.name.lower()
-    for ending in PACKED:
-        name = name.removesuffix(ending)
-    return name.endswith(ENDINGS) and not name.startswith(".")
+    return is_data(path) and not path.name.startswith(".")
 
 
 def _is_saved(folder: Path) -> bool:
@@ -121,19 +124,13 @@ def unique_names(paths: Sequence[str]) -> list[str]:
     folders = [Path(path).absolute().parts for path in paths]
     depths = [1] * len(paths)
     while True:
-        names = ["/".join((*path[-depth:-1], _stem(path[-1]))) for path, depth in zip(folders, depths, strict=True)]
+        names = ["/".join((*path[-depth:-1], stem_of(path[-1]))) for path, depth in zip(folders, depths, strict=True)]
         counts = Counter(names)
         same = [index for index, name in enumerate(names) if counts[name] > 1 and depths[index] < len(folders[index])]
         if not same:
             return names
         for index in same:
             depths[index] += 1
-
-
-def _stem(name: str) -> str:
-    for ending in PACKED:
-        name = name.removesuffix(ending)
-    return next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name) or name
 
 
 def _reader(path: Path) -> Callable[[], Records]:
@@ -176,7 +173,7 @@ def _from_hub(name: str, cache_dir: str | None, token: str | bool | None) -> lis
         data = [file for file in files if _is_data(PurePath(file)) and not _is_settings(file)]
         train = [file for file in data if re.search(r"(^|[/._-])train([/._-]|$)", file)]
         if not data:
-            raise InputError(f"train_file: the dataset {repo} holds no data files; they end in {', '.join(ENDINGS)}")
+            raise InputError(f"the dataset {repo} holds no data files; they end in {', '.join(DATA)}")
         return [
             Path(huggingface_hub.hf_hub_download(repo, file, cache_dir=cache_dir, **options))
             for file in sorted(train or data)
@@ -185,14 +182,11 @@ def _from_hub(name: str, cache_dir: str | None, token: str | bool | None) -> lis
         raise
     except errors.RepositoryNotFoundError:
         raise ModelNotFoundError(
-            f"train_file: there is no file {name}, and the hub has no dataset of that name (or it is private: pass "
-            "--hub_token)"
+            f"there is no file {name}, and the hub has no dataset of that name (or it is private: pass --hub_token)"
         ) from None
     except Exception as error:
         line = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise ModelNotFoundError(
-            f"train_file: there is no file {name}, and the hub cannot be reached ({line})"
-        ) from None
+        raise ModelNotFoundError(f"there is no file {name}, and the hub cannot be reached ({line})") from None
 
 
 def _is_settings(file: str) -> bool:

@@ -44,6 +44,8 @@ class InstructorTrainer(Trainer):
     model : Embedder
     settings : Settings
     data : TrainingData
+    batches : EpochBatches
+        Of `data`; see `epoch_batches`.
     identity : dict
         What a resumed run must share with this one; see `resume.identity_of`.
     teacher : Teacher, optional
@@ -62,6 +64,7 @@ class InstructorTrainer(Trainer):
         model: Embedder,
         settings: Settings,
         data: TrainingData,
+        batches: EpochBatches,
         identity: dict[str, Any],
         teacher: Teacher | None = None,
         dev: Sequence[DevSet] = (),
@@ -79,7 +82,7 @@ class InstructorTrainer(Trainer):
         self.dev = list(dev)
         self.embedder = model
         self.settings = settings
-        self.batches = epoch_batches(settings, data)
+        self.batches = batches
         self._identity = identity
         self._since = (time.perf_counter(), 0)
         try:
