@@ -154,7 +154,7 @@ def _pair(value: Any, side: str) -> Pair:
         raise RecordError(f"{side} is a list of {len(value)} lists; write a record for each [instruction, text]")
     if len(value) != 2:
         raise RecordError(f"{side} has {len(value)} elements; it must be [instruction, text]")
-    return pair_of(*value, side)
+    return pair_of(value[0], value[1], side)
 
 
 def pair_of(instruction: Any, text: Any, side: str) -> Pair:

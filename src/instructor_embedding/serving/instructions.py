@@ -18,7 +18,6 @@ from typing import Any
 
 from instructor_embedding.errors import InputError, nearest
 from instructor_embedding.evaluation.instructions import SIDES, facts
-from instructor_embedding.extras import need
 from instructor_embedding.instruction import DOCUMENTS
 
 LONGEST = 10_000  # characters of an instruction; the tokenizer remembers instructions, so they are bounded
