@@ -10,7 +10,8 @@ import time
 import pytest
 
 from instructor_embedding import InputError, InstructorError
-from instructor_embedding.files.atomic import check_target, replacing
+from instructor_embedding.files import picture
+from instructor_embedding.files.atomic import check_folder, check_target, replacing
 
 
 def left(folder):
@@ -164,3 +165,28 @@ def test_handlers_of_others_stay(tmp_path):
     with replacing(tmp_path / "a"):
         assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL or before != signal.SIG_DFL
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_folders_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for bad in ("", tmp_path / "file", tmp_path / "file" / "deep" / "folder", "/proc/x/y", "/dev/null", "a\0b"):
+        with pytest.raises(InputError, match=r"^cannot write the folder"):
+            check_folder(bad)
+    check_folder(tmp_path)
+    check_folder(tmp_path / "new" / "deep")
+    assert left(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("ending", picture.FORMATS)
+def test_pictures(ending, tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().plot([1, 2], [3, 4])
+    picture.write(figure, tmp_path / f"a.{ending}")
+    assert (tmp_path / f"a.{ending}").stat().st_size > 1000
+    for bad in (tmp_path / "a.docx", tmp_path / "none" / "a.png", tmp_path / "a", "", tmp_path):
+        with pytest.raises(InputError):
+            picture.check(bad)
+    assert left(tmp_path) == [f"a.{ending}"]

@@ -113,8 +113,11 @@ def inspect(
     as_json: options.Json = False,
 ) -> None:
     """Summarize a file of triples: counts, lengths, instructions, duplicates, examples."""
+    from instructor_embedding.files import picture
     from instructor_embedding.medi import summary
 
+    if plot is not None:
+        picture.check(plot)
     statistics = summary.summarize(file, _watched)
     if plot is not None:
         summary.plot(statistics, plot)

@@ -97,6 +97,22 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise InputError(f"cannot write {name}: {why}")
 
 
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if a folder cannot be made or written into; call it before long work, as `check_target`."""
+    name = os.fspath(path)
+    if not name:
+        raise InputError("cannot write the folder '': its name is empty")
+    try:
+        nearest = Path(os.path.realpath(name))
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        why = _why(nearest) if nearest.is_dir() else f"{nearest} is a file; name a folder"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+    if why:
+        raise InputError(f"cannot write the folder {name}: {why}")
+
+
 def is_seekable(path: str | os.PathLike[str]) -> bool:
     """Return True if what `path` names can be written out of order: a regular file, or one that is not there yet."""
     name = os.fspath(path)

@@ -97,6 +97,8 @@ def _binary(name: str) -> Iterator[BinaryIO]:
             raise InputError("cannot read stdin: it is closed, or not a stream of bytes")
         yield stream  # not ours to close
         return
+    if not name:
+        raise InputError("cannot read '': the name of the file is empty")
     if why := why_unreadable(name):
         raise InputError(f"cannot read {name}: {why}")
     try:

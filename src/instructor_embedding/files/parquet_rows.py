@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import IO, Any
 
-from instructor_embedding.errors import InputError
+from instructor_embedding.errors import InputError, in_one_line
 from instructor_embedding.extras import need
 from instructor_embedding.files.opening import why_unreadable
 
@@ -33,7 +33,7 @@ def read_rows(name: str, columns: Sequence[str] | None = None) -> Iterator[dict[
                     number += 1
                     yield record
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{name}, row {number + 1}: the parquet file is corrupt: {error}") from None
+            raise InputError(f"{name}, row {number + 1}: the parquet file is corrupt: {in_one_line(error)}") from None
 
 
 def columns_of(name: str) -> list[str]:
@@ -73,7 +73,7 @@ def _opened(name: str) -> Any:
     try:
         file = parquet.ParquetFile(name)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else in_one_line(error)
         raise InputError(f"{name} is not a parquet file: {reason}") from None
     repeated = [column for column, count in Counter(file.schema_arrow.names).items() if count > 1]
     if repeated:
