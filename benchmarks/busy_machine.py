@@ -1,6 +1,6 @@
 """Threads on a machine that is busy: torch's operators and the compiled engine, each with one thread and with more.
 
-``--others N`` starts N processes that compute all the time; 0 measures the machine as it is. Rounds alternate, so that
+``--others N`` starts N processes that compute all the time; 0 measures the machine unchanged. Rounds alternate, so that
 all settings meet the same load; the median of the rounds is printed.
 """
 

@@ -124,8 +124,13 @@ def check_failure(done, code, message="", started=False):
     assert "Traceback" not in done.err
 
 
-@pytest.mark.parametrize("kind", RUNS)
-@pytest.mark.parametrize("verb", READERS)
+# these take seconds, and read by the same reader as the others
+SLOW = ("quantize", "train", "evaluate following")
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind"), [(verb, kind) for verb in READERS for kind in RUNS if verb not in SLOW or kind == "UTF-16"]
+)
 def test_inputs_that_work(verb, kind, run, tmp_path):
     arguments, content, extension = READERS[verb]
     source = tmp_path / f"rows{extension}"
@@ -188,7 +193,7 @@ def test_an_empty_input(verb, run, tmp_path):
     source = tmp_path / f"rows{extension}"
     source.write_bytes(b"")
     done = run(arguments, source)
-    if verb.startswith(("medi", "index add")):  # an empty file of triples is a file of triples, and adds no row
+    if verb.startswith("medi"):  # an empty file of triples is a file of triples
         assert done.code in (0, 1)
         assert "Traceback" not in done.err
     else:
@@ -213,7 +218,7 @@ WRITERS = {
     "evaluate report": (["evaluate", "report", "SCORES", "-o", "OUTPUT"], "csv"),
 }
 PAIRS = "".join(
-    json.dumps({"query": f"title {n}", "positive": f"text of title {n}", "text": "x"}) + "\n" for n in range(8)
+    json.dumps({"query": f"title {n}", "positive": f"text of title {n}", "text": f"text {n}"}) + "\n" for n in range(80)
 )
 
 
@@ -251,14 +256,13 @@ def test_outputs_that_are_none(verb, run, rows, scores, tmp_path):
     assert files_in(tmp_path) == before
 
 
-@pytest.mark.parametrize("verb", WRITERS)
-def test_full_disks(verb, run, rows, scores, tmp_path):
+@pytest.mark.parametrize("verb", [verb for verb in WRITERS if verb != "evaluate report"])  # a report is short
+def test_full_disks(verb, run, rows, tmp_path):
     arguments, ending = WRITERS[verb]
-    arguments = [str(scores) if word == "SCORES" else word for word in arguments]
     source, target = rows(verb), tmp_path / f"out.{ending}"
     target.write_bytes(b"keep me")
     before = files_in(tmp_path)
-    check_failure(run(arguments, source, target, largest=40), 1, "File too large")
+    check_failure(run(arguments, source, target, largest=1000), 1, "File too large")
     assert target.read_bytes() == b"keep me"
     assert [name for name in files_in(tmp_path) if not name.startswith("out.jsonl.parts")] == before
 
@@ -274,7 +278,7 @@ def test_devices_links_and_pipes_are_written_through(run, rows, tmp_path):
     link.symlink_to(target)
     assert run(encode, rows, link).code == 0
     assert link.is_symlink()
-    assert len(target.read_text().splitlines()) == 8
+    assert len(target.read_text().splitlines()) == 80
     pipe = tmp_path / "pipe.jsonl"
     os.mkfifo(pipe)
     lines = []
@@ -282,7 +286,7 @@ def test_devices_links_and_pipes_are_written_through(run, rows, tmp_path):
     reader.start()
     assert run(encode, rows, pipe).code == 0
     reader.join()
-    assert len(lines) == 8
+    assert len(lines) == 80
 
 
 # verb: arguments; each writes a folder
@@ -306,7 +310,7 @@ def test_folders_that_cannot_be_written(verb, run, tmp_path):
         assert done.code in (1, 2), done.err
         check_failure(done, done.code, str(target))
     assert (tmp_path / "file").read_text() == "keep me"
-    done = run(FOLDER_WRITERS[verb], source, tmp_path / "out", largest=5000)
+    done = run(FOLDER_WRITERS[verb], source, tmp_path / "out", largest=400 if verb == "index build" else 5000)
     assert done.code in (1, 2), done.err
     check_failure(done, done.code, started=verb == "train")
     assert not [name for name in files_in(tmp_path) if "saving" in name or name.endswith((".part", ".tmp"))]
@@ -332,7 +336,7 @@ MODEL_READERS = {
 
 @pytest.mark.parametrize("verb", MODEL_READERS)
 def test_models_that_are_none(verb, cli, tmp_path):
-    """A folder that is missing, one without a model, a file, and a corrupt model: one line, nothing is written."""
+    """A missing folder, an empty one, a file, and a corrupt model: one line, nothing is written."""
     (tmp_path / "rows.csv").write_text(TEXTS)
     (tmp_path / "empty").mkdir()
     (tmp_path / "corrupt").mkdir()

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from instructor_embedding import InputError, InstructorError
-from instructor_embedding.files import picture
+from instructor_embedding.files import atomic, picture
 from instructor_embedding.files.atomic import check_folder, check_target, replacing
 
 
@@ -131,8 +131,10 @@ def test_what_cannot_be_written(tmp_path):
             pass
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_a_signal_leaves_nothing(tmp_path, number):
+    if number == signal.SIGKILL and atomic._unnamed(str(tmp_path)) is None:
+        pytest.skip("this file system has no files without a name")
     code = (
         "import sys, time; from instructor_embedding.files.atomic import replacing\n"
         "with replacing(sys.argv[1]) as file:\n    file.write(b'x'); print('ready', flush=True); time.sleep(60)"
@@ -143,13 +145,23 @@ def test_a_signal_leaves_nothing(tmp_path, number):
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "ready\n"
-    assert len(left(tmp_path)) == 2
     time.sleep(0.05)
     process.send_signal(number)
     process.communicate(timeout=20)
     assert process.returncode != 0
     assert path.read_bytes() == b"old"
     assert left(tmp_path) == ["a"]
+
+
+def test_file_systems_without_unnamed_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "_unnamed", lambda folder: None)
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a") as file:
+        file.write(b"x" * (1 // (file.write(b"new") - 3)))
+    assert left(tmp_path) == []
+    with replacing(tmp_path / "a") as file:
+        assert len(left(tmp_path)) == 1
+        file.write(b"new")
+    assert ((tmp_path / "a").read_bytes(), left(tmp_path)) == (b"new", ["a"])
 
 
 def test_handlers_of_others_stay(tmp_path):

@@ -1,7 +1,7 @@
 """``python -m tests.fuzz``: damaged checkpoints, data files and request bodies, and faults of disks and processes.
 
 Each kind gets its share of the seconds; the exit code is 1 if anything crashed, hung, gave a traceback or loaded
-wrongly. A failure names the number that repeats it with the same seed: ``--kinds checkpoints --numbers 1234``.
+wrongly. A failure names the number that repeats it with the same seed: ``--kinds checkpoints --attempts 1234``.
 """
 
 import argparse
@@ -17,10 +17,10 @@ SOURCE = Path(__file__).with_name("faults.c")
 KINDS = ("checkpoints", "records", "bodies", "faults")
 
 
-def numbers(options, seconds):
-    """Yield numbers of attempts until the time is over."""
-    if options.numbers:
-        yield from options.numbers
+def sequence(options, seconds):
+    """Yield 0, 1, 2 and so on until the time is over, or the attempts that are requested."""
+    if options.attempts:
+        yield from options.attempts
         return
     end, number = time.monotonic() + seconds, 0
     while time.monotonic() < end:
@@ -32,7 +32,7 @@ def attempts(kind, options, seconds):
     """Run one kind in a folder of its own; returns counts and failures."""
     module = importlib.import_module(f"tests.fuzz.{kind}")
     with tempfile.TemporaryDirectory() as folder:
-        return module.run(Path(folder), options.seed, numbers(options, seconds))
+        return module.run(Path(folder), options.seed, sequence(options, seconds))
 
 
 def library(home):
@@ -62,7 +62,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--numbers", nargs="+", type=int, help="repeat these attempts alone")
+    parser.add_argument("--attempts", nargs="+", type=int, help="repeat these attempts alone")
     options = parser.parse_args()
     code = 0
     for kind in options.kinds:

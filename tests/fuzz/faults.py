@@ -15,6 +15,7 @@ import random
 import shutil
 import signal
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,8 @@ def run(home, seed, until):
     source, before = prepare(home)
     chance, counts, failures = random.Random(seed), {}, []
     calls, results = {}, {}
-    for verb in VERBS:
+    chosen = os.environ.get("FAULT_VERBS", ",".join(VERBS)).split(",")
+    for verb in chosen:
         code, calls[verb] = Trial(home, source, before, verb).run()
         if code or not calls[verb]:
             return counts, [
@@ -107,8 +109,10 @@ def run(home, seed, until):
             ]
         results[verb] = digest(home / "out")
         print(f"{verb}: {calls[verb]} calls that change files", flush=True)
-    plan = [(verb, kind, n) for verb, total in calls.items() for n in range(1, total + 1) for kind in KINDS]
-    chance.shuffle(plan)
+    plans = [[(verb, kind, n) for n in range(1, calls[verb] + 1) for kind in KINDS] for verb in chosen]
+    for of_verb in plans:
+        chance.shuffle(of_verb)
+    plan = [step for steps in zip_longest(*plans) for step in steps if step]  # each verb in turn
     for (verb, kind, number), _ in zip(plan, until, strict=False):
         trial = Trial(home, source, before, verb)
         problem = trial.check(kind, number, results[verb])

@@ -157,8 +157,10 @@ class _Window:
 
 
 def _reason(error: Exception) -> str:
-    """Return why valid syntax cannot be read: the decoder of json speaks of its own limits."""
-    return "nested too deeply" if isinstance(error, RecursionError) else "an integer has too many digits"
+    """Return why valid syntax cannot be read: of its limits, the decoder of json speaks in its own words."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return "an integer has too many digits" if str(error).startswith("Exceeds the limit") else str(error)
 
 
 def _utf16(line: bytes) -> str:
