@@ -262,7 +262,7 @@ def test_full_disks(verb, run, rows, tmp_path):
     source, target = rows(verb), tmp_path / f"out.{ending}"
     target.write_bytes(b"keep me")
     before = files_in(tmp_path)
-    check_failure(run(arguments, source, target, largest=1000), 1, "File too large")
+    check_failure(run(arguments, source, target, largest=500), 1, "File too large")
     assert target.read_bytes() == b"keep me"
     assert [name for name in files_in(tmp_path) if not name.startswith("out.jsonl.parts")] == before
 
