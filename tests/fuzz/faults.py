@@ -188,18 +188,9 @@ class Trial:
     def different(self, expected):
         """Return what a successful run left that is not the result."""
         now = digest(self.target)
-        # a kill between the naming of a file and its rename leaves its draft; vectors in one file are a cache of an index
-        ignored = (
-            ".tmp",
-            ".embedding.1.npy",
-            ".pt",
-            ".pth",
-            "history.jsonl",
-            "trainer_state.json",
-            "README.md",
-            "manifest.json",
-            ".parquet",
-        )
+        # a kill between the naming of a file and its rename leaves a draft; an index has a cache of its vectors
+        ignored = (".tmp", ".embedding.1.npy", ".pt", ".pth", "history.jsonl", "trainer_state.json", "README.md")
+        ignored += ("manifest.json", ".parquet")
         wrong = [n for n in now.keys() | expected.keys() if now.get(n) != expected.get(n) and not n.endswith(ignored)]
         return f"the result differs: {sorted(wrong)[:5]}" if wrong else ""
 

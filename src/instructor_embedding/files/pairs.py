@@ -153,7 +153,7 @@ def _check(where: str, names: Sequence[str] | Mapping[str, Any], columns: Column
         likely = _likely_instruction(tuple(map(str, names)), columns.text)
         if likely and likely not in columns.keep:
             raise InputError(
-                f"{where} has a column {likely!r}: if it holds the instructions, say --instruction-column {likely}; "
+                f"{where} has a column {likely!r}: if it holds the instructions, say --instruction-column {likely!r}; "
                 "if no column does, --instruction-column ''"
             )
 
