@@ -12,6 +12,7 @@ import pytest
 from instructor_embedding import InputError, InstructorError
 from instructor_embedding.files import atomic, picture
 from instructor_embedding.files.atomic import check_folder, check_target, replacing
+from instructor_embedding.files.scratch import scratch_folder
 
 
 def left(folder):
@@ -202,3 +203,11 @@ def test_pictures(ending, tmp_path):
         with pytest.raises(InputError):
             picture.check(bad)
     assert left(tmp_path) == [f"a.{ending}"]
+
+
+def test_folders_of_killed_processes_are_removed(tmp_path):
+    (tmp_path / ".exporting-999999999-x").mkdir()
+    (tmp_path / f".exporting-{os.getpid()}-x").mkdir()
+    with scratch_folder(tmp_path, ".exporting-") as folder:
+        assert left(tmp_path) == sorted([folder.name, f".exporting-{os.getpid()}-x"])
+    assert left(tmp_path) == [f".exporting-{os.getpid()}-x"]
