@@ -80,6 +80,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
 
 def why_unreadable(name: str) -> str | None:
     """Return why a path cannot be opened for reading, or None if nothing is known against it."""
+    if not name:
+        return "the name of the file is empty"
     try:
         mode = os.stat(name).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -97,8 +99,6 @@ def _binary(name: str) -> Iterator[BinaryIO]:
             raise InputError("cannot read stdin: it is closed, or not a stream of bytes")
         yield stream  # not ours to close
         return
-    if not name:
-        raise InputError("cannot read '': the name of the file is empty")
     if why := why_unreadable(name):
         raise InputError(f"cannot read {name}: {why}")
     try:

@@ -62,7 +62,8 @@ def export(model: Embedder, folder: str | os.PathLike[str], library: str = "onnx
         t5.write(model, draft / FILES["onnx"], form)
         if openvino is not None:
             _convert(openvino, draft, half=weights == "float16")
-        model.tokens.tokenizer.save(str(draft / "tokenizer.json"))
+        # the tokenizer's own save raises bare exceptions
+        (draft / "tokenizer.json").write_text(model.tokens.tokenizer.to_str(pretty=True), encoding="utf-8")
         limits = {"max_seq_length": model.tokens.max_length, "do_lower_case": model.tokens.lower}
         (draft / "sentence_bert_config.json").write_text(json.dumps(limits, indent=2) + "\n", encoding="utf-8")
         flush(draft)
