@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm screenshots dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize test-ray storm screenshots dist clean
 
 test: check
 	$(BIN)/python -m pytest
@@ -46,6 +46,13 @@ demo: $(VENV)/ready
 # ten times the server's capacity for a minute, then ten minutes of load under which its memory must stay flat
 storm: $(VENV)/ready
 	STORM_SECONDS=60 STEADY_SECONDS=600 $(BIN)/python -m pytest -s tests/serving/test_storm.py
+
+# bulk on a cluster of two nodes on this machine, of which one is killed, and on a local server with S3's interface
+test-ray: $(VENV)/ready
+	test -x .ray/bin/python || $(PYTHON) -m venv .ray
+	.ray/bin/python -m pip install -q -c constraints.txt torch
+	.ray/bin/python -m pip install -q -c constraints.txt -e ".[ray]" "moto[server]>=5" pytest
+	.ray/bin/python -m pytest -s tests/bulk/test_ray.py tests/bulk/test_object_store.py
 
 # the pictures of docs/serving.md, taken from a real server with a headless browser
 screenshots: $(VENV)/ready
@@ -115,4 +122,4 @@ $(VENV)/docs-ready: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) .demo .integrations .lowest dist build
+	rm -rf $(VENV) .demo .integrations .lowest .ray dist build

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -208,7 +207,8 @@ def count_records(
     default: str = "json",
 ) -> int:
     """Return the records of a file, invalid JSON lines included; of parquet from its footer, else it is read."""
-    name, rejects = os.fspath(path), itertools.count()
+    name = os.fspath(path)
+    rejects: list[None] = []
     kind = format_of(name, format, default=default)
     if kind == "parquet":
         return parquet_rows.count_rows(name)
@@ -216,8 +216,8 @@ def count_records(
         with opened(name) as raw:
             return sum(1 for _ in lines(as_utf8(raw, name, encoding)[0], name))
     options: dict[str, Any] = {"format": format, "encoding": encoding, "delimiter": delimiter, "default": default}
-    records = sum(1 for _ in read_records(name, lambda reject: next(rejects), **options))
-    return records + next(rejects)
+    records = sum(1 for _ in read_records(name, lambda reject: rejects.append(None), **options))
+    return records + len(rejects)
 
 
 def parsed(
