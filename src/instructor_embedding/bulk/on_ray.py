@@ -52,18 +52,18 @@ def run(request: Request, progress: Progress, address: str, cpus: float = 1, gpu
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"--ray {address}: there is no such cluster ({reason}); ray start --head") from None
-    context = data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = 0
+    data.DataContext.get_current().enable_progress_bars = False
 
     def make(tasks: Iterable[Task], advance: Advance) -> Iterator[Facts]:
         items = [{"task": list(task)} for task in tasks]
         if not items:
             return
         job = runs.jobs.read(request.folder)
+        assert job is not None, "it was written before its tasks"
+        settings = _settings(request.settings._replace(model=job.model), cpus, gpus)
         dataset = data.from_items(items, override_num_blocks=min(len(items), _BLOCKS)).map_batches(
             Actor,
-            fn_constructor_args=(job, request.folder, _settings(request.settings, cpus, gpus)),
+            fn_constructor_args=(job, request.folder, settings),
             batch_size=1,
             compute=data.ActorPoolStrategy(min_size=1, max_size=request.workers),
             num_cpus=cpus,

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,8 @@ from instructor_embedding.instruction import DOCUMENTS, QUERIES
 from instructor_embedding.model import hub
 
 REJECTS = "rejects.jsonl"
-_OWN = ("[0-9]" * 5 + "*.parquet", shards.CALIBRATION, REJECTS, f".{jobs.FIELD}.*.npy", "." + "[0-9a-f]" * 16 + ".tmp")
+_DRAFTS = "." + "[0-9a-f]" * 16 + ".tmp"  # of `atomic.replacing`, left by a killed process
+_OWN = re.compile(rf"\d{{5,}}\.parquet|{shards.CALIBRATION}|{REJECTS}|\.{jobs.FIELD}\.\d+\.npy")
 Maker = Callable[[Iterable[Task], Advance], Iterator[Facts]]
 
 
@@ -283,12 +285,13 @@ def _check_folder(request: Request) -> None:
 def _cleared(folder: str, fresh: bool) -> None:
     """Delete what an earlier job left in a folder, the manifest and the job first; refuse without `fresh`."""
     if object_store.is_url(folder):
-        leftovers = [entry.name for entry in object_store.entries(folder) if entry.name.endswith(".parquet")]
+        names = {entry.name: entry.name.removeprefix(located(folder, "")) for entry in object_store.entries(folder)}
+        leftovers = [url for url, name in names.items() if _OWN.fullmatch(name)]
         named = [located(folder, name) for name in (manifests.NAME, jobs.NAME)]
         doomed = [name for name in named if object_store.is_file(name)] + leftovers
         remove: Callable[[str], object] = object_store.remove
     else:
-        leftovers = [str(path) for pattern in _OWN for path in Path(folder).glob(pattern)]
+        leftovers = [str(path) for path in Path(folder).iterdir() if _OWN.fullmatch(path.name)]
         doomed = [str(path) for name in (manifests.NAME, jobs.NAME) if (path := Path(folder) / name).exists()]
         doomed += leftovers
         remove = os.unlink
@@ -312,7 +315,7 @@ def _locked(folder: str) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise InputError(f"another process writes to {folder}; wait, or name another folder") from None
-        for draft in Path(folder).glob(_OWN[-1]):
+        for draft in Path(folder).glob(_DRAFTS):
             draft.unlink(missing_ok=True)
         yield
 
