@@ -119,7 +119,7 @@ def run(request: Request, progress: Progress, distributed: Maker | None = None) 
         facts = dict(_stored(job, request.folder, progress))
         resumed = len(facts)
         todo = [task for task in job.tasks() if task.number not in facts]
-        progress.began(job.rows, sum(one.task.stop - one.task.start for one in facts.values()))
+        progress.began(job.rows, sum(shard.task.stop - shard.task.start for shard in facts.values()))
         with contextlib.ExitStack() as stack:
             maker = distributed or _local(stack, job, request, model)
             for result in maker(todo, progress.advance):
@@ -202,7 +202,7 @@ def drafted(request: Request) -> tuple[Job, list[object_store.Entry]]:
 
 def finish(job: Job, folder: str, facts: Sequence[Facts]) -> dict[str, int]:
     """Write the rejects and the manifest, which names all shards, and return the counts."""
-    incomplete = [one.task for one in facts if one.rejected]
+    incomplete = [shard.task for shard in facts if shard.rejected]
     path = located(folder, REJECTS)
     if incomplete:
         rejects = (reject for task in incomplete for reject in rejects_of(folder, task))
@@ -212,20 +212,20 @@ def finish(job: Job, folder: str, facts: Sequence[Facts]) -> dict[str, int]:
     elif jobs.exists(path):
         object_store.remove(path) if object_store.is_url(path) else os.unlink(path)
     counts = {
-        "rows": sum(one.rows for one in facts),
-        "rejected": sum(one.rejected for one in facts),
-        "tokens": sum(one.tokens for one in facts),
-        "truncated": sum(one.truncated for one in facts),
+        "rows": sum(shard.rows for shard in facts),
+        "rejected": sum(shard.rejected for shard in facts),
+        "tokens": sum(shard.tokens for shard in facts),
+        "truncated": sum(shard.truncated for shard in facts),
         "shards": len(facts),
     }
-    names = tuple(shard_name(one.task) for one in facts)
+    names = tuple(shard_name(shard.task) for shard in facts)
     origin = {
         "job": job.digest,
         "inputs": [vars(source) for source in job.inputs],
         "shards": [
-            {"name": name, "input": one.task.input, "start": one.task.start, "stop": one.task.stop, "rows": one.rows,
-             "sha256": one.sha256}
-            for name, one in zip(names, facts, strict=True)
+            {"name": name, "input": shard.task.input, "start": shard.task.start, "stop": shard.task.stop,
+             "rows": shard.rows, "sha256": shard.sha256}
+            for name, shard in zip(names, facts, strict=True)
         ],
         "counts": counts,
         "versions": versions(),

@@ -152,12 +152,12 @@ def _filesystem(root: str) -> tuple[Any, str]:
         first = error
     scheme, _, rest = root.partition("://")
     try:
-        made = need("fsspec", f"{scheme}:// URLs").filesystem(scheme)
+        system = need("fsspec", f"{scheme}:// URLs").filesystem(scheme)
     except ImportError as error:
         raise InputError(f"{root}: {_line(error)}") from None
     except ValueError:
         raise InputError(f"{root}: {_line(first)}; known: s3://, gs://, abfs://, and the schemes of fsspec") from None
-    return fs.PyFileSystem(fs.FSSpecHandler(made)), rest
+    return fs.PyFileSystem(fs.FSSpecHandler(system)), rest
 
 
 @contextmanager
