@@ -7,7 +7,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm fuzz faults screenshots dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize test-ray storm fuzz faults screenshots dist clean
 
 test: check
 	$(PYTEST)
@@ -58,6 +58,13 @@ fuzz: $(VENV)/ready
 FAULT_SECONDS ?= 600
 faults: $(VENV)/ready
 	$(BIN)/python -m tests.fuzz --kinds faults --seconds $(FAULT_SECONDS)
+
+# bulk on a cluster of two nodes on this machine, of which one is killed, and on a local server with S3's interface
+test-ray: $(VENV)/ready
+	test -x .ray/bin/python || $(PYTHON) -m venv .ray
+	.ray/bin/python -m pip install -q -c constraints.txt torch
+	.ray/bin/python -m pip install -q -c constraints.txt -e ".[ray]" "moto[server]>=5" pytest
+	.ray/bin/python -m pytest -s tests/bulk/test_ray.py tests/bulk/test_object_store.py
 
 # the pictures of docs/serving.md, taken from a real server with a headless browser
 screenshots: $(VENV)/ready
@@ -127,4 +134,4 @@ $(VENV)/docs-ready: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) .demo .integrations .lowest dist build
+	rm -rf $(VENV) .demo .integrations .lowest .ray dist build

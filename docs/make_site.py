@@ -18,7 +18,7 @@ EXAMPLES = "examples.md"
 NAVIGATION = {
     "Start": ("index", "tour", "instructions", "migrating", "cli", "examples", "faq", "namesake"),
     "Train and measure": ("medi", "training", "evaluation", "recipe"),
-    "Deploy": ("serving", "search", "integrations", "speed", "quantization"),
+    "Deploy": ("serving", "search", "bulk", "bulk-recipes", "scale", "integrations", "speed", "quantization"),
     "Inside": ("architecture", "engine", "api", "decisions/README", "contributing", "changelog"),
 }
 TITLES = {"index": "Overview", "cli": "Command line", "recipe": "Recipe of instructor-mini"}

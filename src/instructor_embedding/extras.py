@@ -20,6 +20,7 @@ EXTRA_OF = {
     "pgvector": "postgres",
     "psycopg": "postgres",
     "pyarrow": "parquet",
+    "ray": "ray",
     "qdrant_edge": "qdrant",
     "accelerate": "train",
     "peft": "train",

@@ -8,6 +8,7 @@ import typer
 
 from instructor_embedding.cli import evaluate, export, index, instructions, medi
 from instructor_embedding.cli.bench import bench
+from instructor_embedding.cli.bulk import bulk
 from instructor_embedding.cli.cluster import cluster
 from instructor_embedding.cli.doctor import doctor
 from instructor_embedding.cli.encode import encode
@@ -33,7 +34,7 @@ app = typer.Typer(
         "token_normalize_func": flag_name,
     },
 )
-for verb in (encode, similarity, info, bench, quantize, merge, serve, doctor, cluster):
+for verb in (encode, bulk, similarity, info, bench, quantize, merge, serve, doctor, cluster):
     app.command()(verb)
 app.command("map")(map_)
 app.add_typer(evaluate.app, name="evaluate")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from instructor_embedding import loading
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.extras import need
 from instructor_embedding.files.atomic import check_folder
@@ -152,29 +150,6 @@ def load(
 def load_encoder(
     model: str, device: str | None, dtype: str, backend: str = "torch", precision: str | None = None
 ) -> Encoder | INSTRUCTOR:
-    """Load a model that only encodes: without torch, which takes seconds to import, where the compiled engine runs it.
-
-    Both classes have ``tokens``, ``backend``, ``dimension``, ``encode`` and ``similarity``, and give the same vectors.
-    """
+    """Load a model that only encodes; see `loading.load_encoder`."""
     check(dtype=dtype, backend=backend, precision=precision)
-    on_cpu = device == "cpu" or (device is None and not _gpu_is_likely())
-    if on_cpu and dtype == "float32" and backend == "torch":
-        from instructor_embedding.encoder import Encoder
-        from instructor_embedding.engine.native_library import kernels
-
-        if not _is_installed("torch"):
-            return Encoder(model, precision)
-        if kernels():
-            # torch has kernels for precisions and models that the compiled engine does not support
-            with contextlib.suppress(InputError):
-                return Encoder(model, precision)
-    return load(model, device, dtype, backend, precision).eval()
-
-
-def _is_installed(library: str) -> bool:
-    return importlib.util.find_spec(library) is not None
-
-
-def _gpu_is_likely() -> bool:
-    """Return True if this machine may have a GPU that torch uses; asking torch itself would import it."""
-    return sys.platform == "darwin" or any(map(os.path.exists, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")))
+    return loading.load_encoder(model, device, dtype, backend, precision)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from instructor_embedding.errors import InputError, OutputError
+from instructor_embedding.files import object_store
 
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)|/dev/(stdout|stderr)")
 _STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -31,7 +32,8 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
     has none, to one with a name of its own), which is synchronized to the disk and then takes the place of the old one;
     leaving by an error, SIGTERM and SIGHUP included, removes it and keeps the file that was there. kill -9 leaves
     nothing either, where files without a name exist. Of a symbolic link the target is written. What is not a regular
-    file (a device, a fifo, ``/dev/fd/N``) is written through and never replaced. ``-`` is stdout.
+    file (a device, a fifo, ``/dev/fd/N``) is written through and never replaced. ``-`` is stdout; a URL is
+    uploaded when it is complete.
 
     Parameters
     ----------
@@ -47,6 +49,10 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
         Writing failed: the disk is full, or the device rejects it.
     """
     name = os.fspath(path)
+    if object_store.is_url(name):
+        with object_store.uploading(name) as file:
+            yield file
+        return
     through = _written_through(name)
     if through is not None:
         with _closing(_buffered(through, "wb", name)) as file:
@@ -78,7 +84,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
     A temporary file is created in the folder and removed. What only writing tells, such as a full disk, is not seen.
     """
     name = os.fspath(path)
-    if name == "-":
+    if name == "-" or object_store.is_url(name):
         return
     if not name:
         raise InputError("cannot write '': the name of the file is empty")

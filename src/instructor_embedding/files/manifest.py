@@ -61,6 +61,11 @@ class Manifest:
         Payload columns and their types, see `COLUMN_TYPES`.
     shards : tuple of str
         Names of the parquet files, in their order; of the parquet store alone.
+    storage : str
+        Number format of the stored vectors, one of `shards.STORAGE`; of shards alone. Of int8 and binary,
+        ``calibration.npz`` in the folder has the values that the codes stand for.
+    origin : dict
+        How the rows were made, as far as that is recorded: inputs, shards, counts, versions.
     version : int
         Of the format.
     """
@@ -73,6 +78,8 @@ class Manifest:
     fields: Mapping[str, Field] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     shards: tuple[str, ...] = ()
+    storage: str = "float32"
+    origin: Mapping[str, Any] = field(default_factory=dict)
     version: int = VERSION
 
     def to_json(self) -> str:
@@ -111,6 +118,8 @@ def parse(text: str, where: str) -> Manifest:
             fields={name: Field(**options) for name, options in values["fields"].items()},
             columns={name: str(kind) for name, kind in values["columns"].items()},
             shards=tuple(map(str, values["shards"])),
+            storage=str(values.get("storage", "float32")),
+            origin=dict(values.get("origin", {})),
             version=version,
         )
     except InputError:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, cast
 
 from instructor_embedding.errors import InputError
 from instructor_embedding.extras import need
+from instructor_embedding.files import object_store
 
 # a record longer than this is taken for a corrupt file, so that reading stays in bounded memory
 LONGEST = 64 * 2**20
@@ -52,7 +53,7 @@ class RawSource(io.RawIOBase):
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
-    """Open a file for reading bytes, decompressed; ``-`` is stdin.
+    """Open a file or a URL for reading bytes, decompressed; ``-`` is stdin.
 
     Anything that can be read from start to end will do: a file, a fifo, ``/dev/stdin``, the ``/dev/fd/63`` of a shell's
     process substitution. The first bytes tell gzip and zstandard, whatever the name.
@@ -82,6 +83,8 @@ def why_unreadable(name: str) -> str | None:
     """Return why a path cannot be opened for reading, or None if nothing is known against it."""
     if not name:
         return "the name of the file is empty"
+    if object_store.is_url(name):
+        return None if object_store.is_file(name) else "there is no such object"
     try:
         mode = os.stat(name).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -101,6 +104,10 @@ def _binary(name: str) -> Iterator[BinaryIO]:
         return
     if why := why_unreadable(name):
         raise InputError(f"cannot read {name}: {why}")
+    if object_store.is_url(name):
+        with object_store.open_stream(name) as stream:
+            yield stream
+        return
     try:
         file = open(name, "rb")  # noqa: SIM115
     except OSError as error:
@@ -114,7 +121,7 @@ def _read(file: BinaryIO, size: int, name: str) -> bytes:
     try:
         return cast(bytes, file.read1(size) if hasattr(file, "read1") else file.read(size))
     except OSError as error:
-        raise InputError(f"cannot read {name}: {error.strerror}") from None
+        raise InputError(f"cannot read {name}: {error.strerror or error}") from None
 
 
 def _chained(head: bytes, pull: Callable[[], bytes]) -> Callable[[], bytes]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.files.records import Position, format_of, with_header
+from instructor_embedding.files.records import Position, Reject, format_of, with_header
 from instructor_embedding.files.text_tables import delimiter_of, other_delimiter
 from instructor_embedding.instruction import Pair, iter_pairs
 
@@ -113,6 +114,41 @@ def read_rows(
             _check_header(label, record, columns, format_of(name, format, default=default), delimiter)
             continue
         yield _row(record, f"{label}, {position[0]} {position[1]}", position, columns, instruction)
+
+
+def read_rows_or_rejects(
+    path: str | os.PathLike[str],
+    columns: Columns = DEFAULT,
+    instruction: str | None = None,
+    *,
+    start: int = 0,
+    format: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    default: str = "txt",
+) -> Iterator[Row | Reject]:
+    """Yield for each record, from the record `start` on, its row or, where it has none, why.
+
+    Use it for long jobs, which one bad record must not end. What concerns the complete file is an error as in
+    `read_rows`: it is missing or corrupt, or a table lacks a column. Other arguments are those of `read_rows`.
+    """
+    name = os.fspath(path)
+    rejects: deque[Reject] = deque()
+    select = [columns.text, columns.instruction or _INSTRUCTION, *columns.keep]
+    options: dict[str, Any] = {"format": format, "encoding": encoding, "delimiter": delimiter, "default": default}
+    for position, record in with_header(name, rejects.append, select=select, start=start, **options):
+        while rejects:
+            yield rejects.popleft()
+        if position[0] == "header":
+            _check_header(name, record, columns, format_of(name, format, default=default), delimiter)
+            continue
+        where = f"{name}, {position[0]} {position[1]}"
+        try:
+            item: Row | Reject = _row(record, where, position, columns, instruction)
+        except InputError as error:
+            item = Reject(name, f"{position[0]} {position[1]}", str(error).removeprefix(where).lstrip(": "), record)
+        yield item
+    yield from rejects
 
 
 def _row(record: Any, where: str, position: Position, columns: Columns, instruction: str | None) -> Row:

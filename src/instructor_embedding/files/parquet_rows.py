@@ -11,13 +11,16 @@ from typing import IO, Any
 
 from instructor_embedding.errors import InputError, in_one_line
 from instructor_embedding.extras import need
+from instructor_embedding.files import object_store
 from instructor_embedding.files.opening import why_unreadable
 
 _BATCH = 1024
 
 
-def read_rows(name: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+def read_rows(name: str, columns: Sequence[str] | None = None, start: int = 0) -> Iterator[dict[str, Any]]:
     """Yield the rows of a parquet file; `columns` are those to read, default all.
+
+    The first `start` rows are skipped; row groups that end before them are not read.
 
     Raises
     ------
@@ -26,10 +29,12 @@ def read_rows(name: str, columns: Sequence[str] | None = None) -> Iterator[dict[
     """
     file = _opened(name)
     with file:
-        number = 0
+        groups, number = _groups_from(file, start)
         try:
-            for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
-                for record in batch.to_pylist():
+            for batch in file.iter_batches(batch_size=_BATCH, columns=columns, row_groups=groups):
+                skipped = min(max(start - number, 0), len(batch))
+                number += skipped
+                for record in batch.slice(skipped).to_pylist():
                     number += 1
                     yield record
         except (OSError, ValueError, need("pyarrow", "reading parquet files").ArrowException) as error:
@@ -40,6 +45,23 @@ def columns_of(name: str) -> list[str]:
     """Return the columns of a parquet file; errors as `read_rows`."""
     with _opened(name) as file:
         return list(file.schema_arrow.names)
+
+
+def count_rows(name: str) -> int:
+    """Return the rows of a parquet file, from its footer; errors as `read_rows`."""
+    with _opened(name) as file:
+        return int(file.metadata.num_rows)
+
+
+def _groups_from(file: Any, start: int) -> tuple[list[int], int]:
+    """Return the row groups that have rows from `start` on, and the number of rows before them."""
+    before = 0
+    for group in range(file.metadata.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if before + rows > start:
+            return list(range(group, file.metadata.num_row_groups)), before
+        before += rows
+    return [], before
 
 
 def write_rows(file: IO[bytes], records: Iterable[dict[str, Any]], schema: Callable[[], Any] | None = None) -> int:
@@ -68,10 +90,11 @@ def _opened(name: str) -> Any:
         raise InputError("parquet cannot be read from stdin; pass the file's name")
     if why := why_unreadable(name):
         raise InputError(f"cannot read {name}: {why}")
-    if not stat.S_ISREG(os.stat(name).st_mode):
+    is_url = object_store.is_url(name)
+    if not is_url and not stat.S_ISREG(os.stat(name).st_mode):
         raise InputError(f"cannot read {name}: parquet is read from its end, which a pipe has not; pass a file's name")
     try:
-        file = parquet.ParquetFile(name)
+        file = parquet.ParquetFile(object_store.open_random(name) if is_url else name)
     except (OSError, ValueError, need("pyarrow", "reading parquet files").ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else in_one_line(error)
         raise InputError(f"{name} is not a parquet file: {reason}") from None

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import PurePath
 from typing import IO, Any, BinaryIO, NamedTuple, TextIO, TypeVar, cast
 
@@ -158,11 +159,13 @@ def with_header(
     delimiter: str | None = None,
     default: str = "json",
     select: Sequence[str] | None = None,
+    start: int = 0,
 ) -> Iterator[tuple[Position, Any]]:
     """Yield what `read_records` does and, for csv, tsv and parquet, the list of columns first.
 
     Its position is ``("header", line)``; it comes for files without rows too.
     Of parquet only the columns in `select` are read, those of them that are there.
+    The first `start` records are skipped, of JSON lines and parquet without being parsed.
     """
     name = os.fspath(path)
     if why := None if name == "-" else why_unreadable(name):
@@ -174,7 +177,7 @@ def with_header(
         columns = parquet_rows.columns_of(name)
         yield ("header", 1), columns
         chosen = None if select is None else [column for column in columns if column in select]
-        for number, row in enumerate(parquet_rows.read_rows(name, chosen), 1):
+        for number, row in enumerate(parquet_rows.read_rows(name, chosen, start), start + 1):
             yield ("row", number), row
         return
     mark = delimiter_of(delimiter, kind)
@@ -182,15 +185,39 @@ def with_header(
         name = "stdin" if name == "-" else name
         file, skipped = as_utf8(raw, name, encoding)
         if kind == "txt":
-            for number, line in text_lines(file, name, skipped):
+            for number, line in islice(text_lines(file, name, skipped), start, None):
                 yield ("line", number), line.rstrip("\r\n")
         elif kind in ("csv", "tsv"):
-            yield from table_rows(text_lines(file, name, skipped), name, kind, mark)
+            rows = table_rows(text_lines(file, name, skipped), name, kind, mark)
+            yield next(rows)  # the header
+            yield from islice(rows, start, None)
         elif kind == "jsonl" or not _is_list(file):
-            yield from _json_lines(file, name, reject, kind)
+            yield from _json_lines(file, name, reject, kind, start)
         else:
-            for number, item in enumerate(list_items(file, name), 1):
+            for number, item in islice(enumerate(list_items(file, name), 1), start, None):
                 yield ("item", number), item
+
+
+def count_records(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    default: str = "json",
+) -> int:
+    """Return the records of a file, invalid JSON lines included; of parquet from its footer, else it is read."""
+    name = os.fspath(path)
+    rejects: list[None] = []
+    kind = format_of(name, format, default=default)
+    if kind == "parquet":
+        return parquet_rows.count_rows(name)
+    if kind == "jsonl":
+        with opened(name) as raw:
+            return sum(1 for _ in lines(as_utf8(raw, name, encoding)[0], name))
+    options: dict[str, Any] = {"format": format, "encoding": encoding, "delimiter": delimiter, "default": default}
+    records = sum(1 for _ in read_records(name, lambda reject: rejects.append(None), **options))
+    return records + len(rejects)
 
 
 def parsed(
@@ -262,10 +289,10 @@ def _is_list(file: io.BufferedReader) -> bool:
 
 
 def _json_lines(
-    file: BinaryIO, name: str, reject: Callable[[Reject], None] | None, kind: str
+    file: BinaryIO, name: str, reject: Callable[[Reject], None] | None, kind: str, start: int
 ) -> Iterator[tuple[Position, Any]]:
     first = True
-    for number, offset, line in lines(file, name):
+    for number, offset, line in islice(lines(file, name), start, None):
         try:
             value = parse_line(line)
         except RecordError as error:

@@ -7,6 +7,8 @@ process that is killed leaves at most a file that no manifest names.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +24,9 @@ from instructor_embedding.files import manifest as manifests
 from instructor_embedding.files.atomic import replacing
 from instructor_embedding.files.manifest import Manifest
 
+CALIBRATION = "calibration.npz"  # of vectors that are stored as codes
 OWN_COLUMNS = ("id", "text", "digest")
+STORAGE = {"float32": np.float32, "float16": np.float16, "int8": np.int8, "binary": np.uint8}
 _ROW_GROUP = 8192
 
 
@@ -38,14 +42,14 @@ class Batch:
     payload : dict of str to list
         Values of each payload column; None where there is none.
     vectors : dict of str to float32 of shape (n, dimension)
-        Of unit norm, by field.
+        Of unit norm, by field; or in the manifest's ``storage``.
     """
 
     ids: list[str]
     texts: list[str]
     digests: NDArray[np.int64]
     payload: Mapping[str, list[Any]] = field(default_factory=dict)
-    vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    vectors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,8 +61,17 @@ def arrow_schema(manifest: Manifest) -> Any:
     kinds = {"text": arrow.string(), "int": arrow.int64(), "float": arrow.float64(), "bool": arrow.bool_()}
     fields = [("id", arrow.string()), ("text", arrow.string()), ("digest", arrow.int64())]
     fields += [(name, kinds[kind]) for name, kind in manifest.columns.items()]
-    fields += [(name, arrow.list_(arrow.float32(), manifest.dimension)) for name in manifest.fields]
+    storage = np.dtype(STORAGE[manifest.storage])
+    width = -(-manifest.dimension // 8) if manifest.storage == "binary" else manifest.dimension
+    fields += [(name, arrow.list_(arrow.from_numpy_dtype(storage), width)) for name in manifest.fields]
     return arrow.schema(fields)
+
+
+def digest(text: str, payload: Sequence[Any]) -> int:
+    """Return an integer that changes when the text or the payload of a row does."""
+    content = json.dumps([text, list(payload)], ensure_ascii=False)
+    code = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(code, "little", signed=True)
 
 
 def arrow_table(manifest: Manifest, batch: Batch) -> Any:
@@ -72,10 +85,10 @@ def arrow_table(manifest: Manifest, batch: Batch) -> Any:
     return arrow.table(columns, schema=schema)
 
 
-def vector_array(vectors: NDArray[np.float32]) -> Any:
-    """Return vectors of shape (n, dimension) as a pyarrow array of fixed-size lists."""
+def vector_array(vectors: NDArray[Any]) -> Any:
+    """Return vectors of shape (n, dimension) as a pyarrow array of fixed-size lists, in their own dtype."""
     arrow = need("pyarrow", "an index")
-    flat = arrow.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+    flat = arrow.array(np.ascontiguousarray(vectors).reshape(-1))
     return arrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
 
 
@@ -125,8 +138,8 @@ def read(folder: str | os.PathLike[str], manifest: Manifest, columns: Sequence[s
             raise InputError(f"cannot read the shard {path}: {reason}; build the index again") from None
 
 
-def vectors_of(batch: Any, name: str) -> NDArray[np.float32]:
-    """Return the vectors of a field of a record batch, float32 of shape (n, dimension)."""
+def vectors_of(batch: Any, name: str) -> NDArray[Any]:
+    """Return the vectors of a field of a record batch, of shape (n, width), in the dtype that they are stored in."""
     column = batch.column(name)
     values = column.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(values, np.float32).reshape(len(column), -1)
+    return np.asarray(values).reshape(len(column), column.type.list_size)

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from instructor_embedding.errors import InputError, choose
+from instructor_embedding.errors import InputError
 from instructor_embedding.files.decoding import as_utf8, text_lines
-from instructor_embedding.files.manifest import COLUMN_TYPES
 from instructor_embedding.files.pairs import Columns, read_rows
+from instructor_embedding.files.payload import payload_columns, typed
 from instructor_embedding.files.records import opened
-from instructor_embedding.files.shards import OWN_COLUMNS
+from instructor_embedding.files.shards import digest
 from instructor_embedding.index.passages import passages
 
+__all__ = [
+    "DOCUMENTS",
+    "PASSAGE_COLUMNS",
+    "Row",
+    "Source",
+    "digest_of",
+    "payload_columns",
+    "row_of",
+    "text_id",
+    "typed",
+]
 DOCUMENTS = {".md": True, ".markdown": True, ".txt": False, ".text": False, ".rst": False}  # extension: is Markdown
 PASSAGE_COLUMNS = {"file": "text", "line": "int", "heading": "text"}
 
@@ -138,52 +148,6 @@ class Source:
                     yield Row(f"{_name(name)}#{number}", passage.text, payload, "", f"{name}, line {passage.line}")
 
 
-def typed(value: Any, kind: str, name: str, position: str) -> Any:
-    """Return a payload value in the type of its column; an empty cell of a number is missing.
-
-    Raises
-    ------
-    InputError
-        The value is not of that type.
-    """
-    if value is None or (kind != "text" and value == ""):
-        return None
-    try:
-        if kind == "text":
-            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        if kind == "bool":
-            return {"true": True, "1": True, "false": False, "0": False}[str(value).strip().lower()]
-        if kind == "int":
-            if float(value) != int(float(value)):
-                raise ValueError
-            return int(value)
-        return float(value)
-    except (ValueError, KeyError, TypeError, OverflowError):
-        article = "an" if kind == "int" else "a"
-        raise InputError(
-            f"{position}: {name} is {value!r}, not {article} {kind}; keep it as text: --keep {name}"
-        ) from None
-
-
-def payload_columns(names: Iterable[str]) -> dict[str, str]:
-    """Return payload columns and their types from ``NAME`` or ``NAME:TYPE``.
-
-    Raises
-    ------
-    InputError
-        A type is unknown, or a name is that of a column of every index.
-    """
-    columns: dict[str, str] = {}
-    for item in names:
-        name, colon, kind = item.rpartition(":")
-        if not colon or (kind not in COLUMN_TYPES and not kind.isalpha()):
-            name, kind = item, "text"
-        columns[name] = choose(f"--keep {name}: type", kind, COLUMN_TYPES)
-        if name in OWN_COLUMNS:
-            raise InputError(f"--keep {name}: every index has a column of this name; leave it out, or name another one")
-    return columns
-
-
 def text_id(text: str) -> str:
     """Return an id made of a text: 16 hexadecimal digits."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
@@ -208,9 +172,7 @@ def row_of(item: str | Mapping[str, Any], position: str) -> Row:
 
 def digest_of(row: Row, columns: Sequence[str]) -> int:
     """Return a number that changes when the text or the payload of a row does."""
-    content = json.dumps([row.text, [row.payload.get(name) for name in columns]], ensure_ascii=False)
-    digest = hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    return digest(row.text, [row.payload.get(name) for name in columns])
 
 
 def _documents(path: str) -> Iterator[str]:

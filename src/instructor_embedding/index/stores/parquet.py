@@ -22,9 +22,10 @@ from instructor_embedding.files import manifest as manifests
 from instructor_embedding.files import shards
 from instructor_embedding.files.atomic import replacing
 from instructor_embedding.files.manifest import Manifest
-from instructor_embedding.files.shards import Batch
+from instructor_embedding.files.shards import CALIBRATION, Batch
 from instructor_embedding.index.filters import Condition, to_arrow
 from instructor_embedding.index.store import Float32, Match
+from instructor_embedding.quantization.codes import PRECISIONS, VectorQuantizer
 
 _WAY_OUT = (
     "build the index again with a store that changes rows: instructor-embed index build FILE -o NEW --store lancedb"
@@ -93,6 +94,8 @@ class ParquetStore:
 
     def upsert(self, batch: Batch) -> None:
         """See `Store`; ids that are stored are an error."""
+        if self.manifest.storage != "float32":
+            raise InputError(f"{self.location} stores its vectors as {self.manifest.storage}; {_WAY_OUT}")
         self._locked()
         if known := self.digests(batch.ids):
             raise InputError(
@@ -205,8 +208,10 @@ class ParquetStore:
         header = {"descr": "<f4", "fortran_order": False, "shape": (self.count(), manifest.dimension)}
         with replacing(path) as file:
             np.lib.format.write_array_header_1_0(file, header)
+            codes = VectorQuantizer.load(self.folder / CALIBRATION) if manifest.storage in PRECISIONS else None
             for batch in shards.read(self.folder, manifest, [field]):
-                file.write(np.ascontiguousarray(shards.vectors_of(batch, field), "<f4").tobytes())
+                rows = shards.vectors_of(batch, field)
+                file.write(np.ascontiguousarray(codes.decode(rows) if codes else rows, "<f4").tobytes())
         return path
 
     def _near_bits(
