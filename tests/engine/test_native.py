@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from instructor_embedding import INSTRUCTOR, quantize
+from instructor_embedding import INSTRUCTOR, Encoder, quantize
 from instructor_embedding.engine import native_library, runtime
 from instructor_embedding.engine.backends import onednn
 from instructor_embedding.engine.backends.eager import EagerBackend
@@ -304,6 +304,23 @@ def test_without_instructions_for_a_precision(folders, monkeypatch):
     monkeypatch.setattr(onednn, "bfloat16_is_native", lambda: False)
     with pytest.raises(InputError, match="needs a CPU that computes in bfloat16"):
         INSTRUCTOR(folders["relu"], device="cpu", precision="fast")
+
+
+@built
+@pytest.mark.parametrize("name", ["neon_bf16", pytest.param("avx512_bf16", marks=pytest.mark.slow)])
+def test_bfloat16_where_only_the_compiled_engine_has_it(name, folders, golden, inputs, monkeypatch):
+    """As on ARM: oneDNN reports no bfloat16, the compiled kernels compute in it."""
+    libraries = [library for library in compiled.kernels(name) if library.name == name]
+    if not libraries:
+        pytest.skip(f"{name} cannot run here")
+    monkeypatch.setattr(native_library, "_available", lambda: libraries)
+    monkeypatch.setattr(onednn, "bfloat16_is_native", lambda: False)
+    pairs, vectors = inputs["pairs"][:4], golden["relu/vectors"][:4]
+    model = INSTRUCTOR(folders["relu"], device="cpu", precision="fast")
+    assert (model.backend.precision, model.backend.kernels) == ("fast", name)
+    computed = model.encode(pairs, truncate="quiet")
+    assert LEAST["fast"] < (computed * vectors).sum(1).min() < 1 - 1e-7
+    np.testing.assert_array_equal(computed, Encoder(folders["relu"], "fast").encode(pairs, truncate="quiet"))
 
 
 @built
