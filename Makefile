@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm screenshots dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest test-without-torch test-gpu demo lint check types docs docs-serve pages sanitize storm screenshots dist clean
 
 test: check
 	$(BIN)/python -m pytest
@@ -34,6 +34,15 @@ test-integrations: $(INTEGRATIONS:%=.integrations/%)
 # the quick tests with the oldest dependencies that pyproject.toml allows
 test-lowest:
 	$(PYTHON) .ci/lowest.py --environment .lowest
+
+# the wheel in a fresh environment without torch, and the part of the suite that needs none; vectors equal bit for bit
+test-without-torch: $(VENV)/ready
+	$(BIN)/python -m tests.without_torch --environment .without-torch
+
+# on a machine with a GPU: the tests that need one, then the benchmark, which writes benchmarks/results/gpu.json
+test-gpu: $(VENV)/ready
+	$(BIN)/python -m pytest -rs -m gpu tests/engine/test_cuda.py
+	$(BIN)/python benchmarks/gpu.py
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -115,4 +124,4 @@ $(VENV)/docs-ready: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) .demo .integrations .lowest dist build
+	rm -rf $(VENV) .demo .integrations .lowest .without-torch dist build

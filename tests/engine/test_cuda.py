@@ -12,7 +12,7 @@ from instructor_embedding.engine.backends import cuda
 from instructor_embedding.engine.backends.cuda import CudaBackend, bucket, packed_indices, padded_length
 from instructor_embedding.engine.backends.eager import EagerBackend
 from instructor_embedding.errors import InputError
-from tests.golden.make_checkpoints import KINDS
+from tests.golden import KINDS
 
 NO_CARD = "there is no GPU that this torch can use"
 on_card = pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_CARD)
@@ -41,27 +41,28 @@ def run(backend, batch):
 
 
 @pytest.mark.parametrize("replayed", [0, 2048])
-@pytest.mark.parametrize("attention", cuda.ATTENTIONS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_vectors_of_the_original(kind, attention, replayed, model_of, golden, inputs, monkeypatch):
+def test_vectors_of_the_original(kind, replayed, model_of, golden, inputs, monkeypatch):
     monkeypatch.setattr(cuda, "_REPLAYED", replayed)
     model = model_of(kind)
-    backend, batch = CudaBackend(model, attention), model.tokens.pack(inputs["pairs"])
-    if attention == "flex" and backend.device.type == "cpu":  # not fused there: quadratic in the batch's tokens
-        batch = batch.take(np.argsort(batch.lengths)[:12])
-        expected = EagerBackend(model).run(batch)
-    else:
-        expected = golden[f"{kind}/vectors"]
-    np.testing.assert_allclose(run(backend, batch), expected, atol=2e-6)
+    vectors = run(CudaBackend(model), model.tokens.pack(inputs["pairs"]))
+    np.testing.assert_allclose(vectors, golden[f"{kind}/vectors"], atol=2e-6)
 
 
-@pytest.mark.parametrize("attention", cuda.ATTENTIONS)
-def test_bfloat16_is_near(attention, model_of, golden, inputs):
-    model = model_of("gated", torch.bfloat16)
+@pytest.mark.slow
+def test_flex_attention(model_of, golden, inputs):
+    """On CPU tensors its operator is not fused, and takes seconds to import: few texts, no compiler."""
+    model = model_of("gated")
     batch = model.tokens.pack(inputs["pairs"])
-    short = np.argsort(batch.lengths)[:12]
-    vectors = run(CudaBackend(model, attention), batch.take(short))
-    assert 0.9995 < (vectors * golden["gated/vectors"][short]).sum(1).min() < 1 - 1e-7
+    short = np.argsort(batch.lengths)[:6]
+    vectors = run(CudaBackend(model, "flex"), batch.take(short))
+    np.testing.assert_allclose(vectors, golden["gated/vectors"][short], atol=2e-6)
+
+
+def test_bfloat16_is_near(model_of, golden, inputs):
+    model = model_of("gated", torch.bfloat16)
+    vectors = run(CudaBackend(model), model.tokens.pack(inputs["pairs"]))
+    assert 0.9995 < (vectors * golden["gated/vectors"]).sum(1).min() < 1 - 1e-7
 
 
 @pytest.mark.parametrize("weights", ["int8", "int4"])
@@ -108,7 +109,7 @@ def test_shapes_are_few_and_hold_every_token(inputs, models):
     assert flat[views.back[: len(batch.ids)]].tolist() == list(range(len(batch.ids)))
     assert sorted(views.order.tolist()) == list(range(len(batch)))
     for tokens in (1, 127, 128, 129, 5000, 16384):
-        assert tokens <= bucket(tokens) <= max(128, tokens * 1.13)
+        assert tokens <= bucket(tokens) <= max(tokens + 127, tokens * 17 // 16)
     assert len({bucket(tokens) for tokens in range(1, 16385)}) <= 70
     assert len({padded_length(length) for length in range(1, 513)}) <= 24
     assert all(length <= padded_length(length) <= max(16, length + 15, length * 1.13) for length in range(1, 3000))

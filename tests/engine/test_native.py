@@ -31,6 +31,7 @@ from instructor_embedding.model.pooling import Dense, Head
 from instructor_embedding.model.scratch import fill
 from instructor_embedding.model.t5 import T5Encoder
 from tests.native import compiled
+from tests.native.compiled import NAMES, RUNNING
 
 ROOT = Path(__file__).parent.parent.parent
 KIND = {"exact": native_library.FLOAT32, "fast": native_library.BFLOAT16, "int8": native_library.INT8}
@@ -38,14 +39,7 @@ LEAST = {"exact": 1 - 1e-6, "fast": 0.9995, "int8": 0.995}  # cosine, tiny model
 WORDS = 50
 IDENTITY = "torch.nn.modules.linear.Identity"
 
-NAMES = (
-    "avx512_bf16", "avx512_vnni", "avx512", "avx2_vnni", "avx2", "neon_bf16", "neon_dotprod", "neon", "plain",
-)  # fmt: skip
-
 built = pytest.mark.skipif(not native_library.kernels(), reason="the compiled engine is not here")
-
-
-RUNNING = native_library.kernels()  # without emulation
 
 
 @pytest.fixture(params=NAMES)
