@@ -161,19 +161,32 @@ static void free_packed(struct packed *packed)
         free(packed->memory[--packed->memories]);
 }
 
+/* No thread is inside malloc or free when another forks: the locks of AddressSanitizer's allocator would stay taken in
+   the child. */
+#ifdef _WIN32
+static void allocate(int begin) { (void)begin; }
+#else
+static pthread_mutex_t allocating = PTHREAD_MUTEX_INITIALIZER;
+static void allocate(int begin) { begin ? pthread_mutex_lock(&allocating) : pthread_mutex_unlock(&allocating); }
+#endif
+
 /* Vectors of the example; scratch memory starts as NaN. */
 static float *run(const struct packed *packed, const struct example *example, int threads)
 {
     const struct shape *shape = &example->shape;
     const int outputs = shape->dense ? shape->dense : shape->width;
+    allocate(1);
     float *vectors = malloc((size_t)shape->texts * outputs * sizeof(float));
     const struct batch batch = {example->ids, example->where, example->starts, example->skip, example->bias,
                                 shape->texts, example->distinct, shape->longest, vectors};
     const size_t bytes = engine_forward_bytes(&packed->model, &batch, threads);
     char *scratch = malloc(bytes);
+    allocate(0);
     memset(scratch, 255, bytes);
     engine_forward(&packed->model, &batch, threads, scratch);
+    allocate(1);
     free(scratch);
+    allocate(0);
     return vectors;
 }
 
@@ -253,6 +266,7 @@ static int encode(const char *path, const char *folder)
 /* INT8 codes may round to their neighbors where sums were added in another order; bfloat16 has 8 bits, and is what
    attention computes in for the narrower kinds where the kernels have it. */
 static const double allowed[] = {[FLOAT32] = 2e-5, [BFLOAT16] = 0.1, [INT8] = 0.02};
+
 static int compare(int models)
 {
     int plain = 0, wrong = 0;
@@ -295,14 +309,18 @@ struct caller {
     const float *expected;
     int threads, wrong;
 };
+static int started, forked; /* callers that began; whether all forks were made, before which none ends */
 
 static void *call(void *argument)
 {
     struct caller *caller = argument;
-    for (int i = 0; i < 10; i++) {
+    __atomic_add_fetch(&started, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 10 || !__atomic_load_n(&forked, __ATOMIC_SEQ_CST); i++) {
         float *vectors = run(caller->packed, caller->example, caller->threads);
         caller->wrong += !(difference(vectors, caller->expected, caller->example) <= 2e-5);
+        allocate(1);
         free(vectors);
+        allocate(0);
     }
     return NULL;
 }
@@ -322,12 +340,18 @@ static int concurrent(int with_forks)
     for (int threads = 1; threads <= 8; threads++) {
         struct caller callers[CALLERS];
         pthread_t ids[CALLERS];
+        started = forked = 0;
+        free(run(&packed, &example, threads)); /* the pool's threads exist before the forks */
         for (int i = 0; i < CALLERS; i++) {
             callers[i] = (struct caller){&packed, &example, expected, threads, 0};
             pthread_create(ids + i, NULL, call, callers + i);
         }
+        while (__atomic_load_n(&started, __ATOMIC_SEQ_CST) < CALLERS)
+            usleep(1000);
         for (int fork_number = 0; with_forks && fork_number < 2; fork_number++) {
+            allocate(1);
             const pid_t child = fork();
+            allocate(0);
             if (!child) {
                 float *vectors = run(&packed, &example, threads);
                 _exit(difference(vectors, expected, &example) <= 2e-5 ? 0 : 1);
@@ -336,6 +360,7 @@ static int concurrent(int with_forks)
             waitpid(child, &status, 0);
             wrong += status != 0;
         }
+        __atomic_store_n(&forked, 1, __ATOMIC_SEQ_CST);
         for (int i = 0; i < CALLERS; i++)
             pthread_join(ids[i], NULL), wrong += callers[i].wrong;
     }

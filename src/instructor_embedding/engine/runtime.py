@@ -191,7 +191,9 @@ def _refuse_slow(name: str, precision: str | None) -> None:
 
 def _packable(encoder: T5Encoder) -> bool:
     """Return whether the CPU backends can pack this encoder."""
-    return torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled and _plain(encoder, "cpu")
+    if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
+        return False
+    return _plain(encoder, "cpu")
 
 
 def _plain(encoder: T5Encoder, device: str) -> bool:

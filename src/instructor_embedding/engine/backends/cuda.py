@@ -35,6 +35,7 @@ BATCH_SCALE = 16  # batch_size=32 is 16,384 tokens of a run, which are 32 texts 
 _REPLAYED = 2048  # tokens of a batch that is replayed as a CUDA graph
 _GRAPHS = 32  # that are kept; one for each shape of a batch
 _BLOCK = 128  # tokens of a block of flex attention
+_POSITIONS = 512  # that the bias has from the start; it grows by factors of two
 
 _LOG = logging.getLogger("instructor_embedding")
 
@@ -97,6 +98,7 @@ class CudaBackend:
         self.max_tokens: int | None = None  # set when memory ran out
         self._lock = threading.Lock()
         self._graphs: OrderedDict[Shape, _Replay] = OrderedDict()
+        self._pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
         self._bias = torch.empty(0)
         self._functions = functions(embedder, self.device.type == "cuda" if fused is None else fused)
         with torch.inference_mode():
@@ -146,7 +148,7 @@ class CudaBackend:
         bias = self._bias_of(max(length for _, length in shape.groups))
         if not replayed or shape.tokens > _REPLAYED:
             return self._forward(on_device(indices, self.device), shape, bias)[: len(batch)]
-        graph = self._graphs.pop(shape, None) or _Replay(self.device, len(indices))
+        graph = self._graphs.pop(shape, None) or _Replay(self.device, len(indices), self._pool)
         self._graphs[shape] = graph  # the most recently used is last
         if len(self._graphs) > _GRAPHS:
             self._graphs.popitem(last=False)
@@ -196,7 +198,8 @@ class CudaBackend:
         """Return the bias by distance, float32 of shape (H, 2 L - 1), of at least `length` positions."""
         if 2 * length - 1 > self._bias.shape[-1]:
             self._graphs.clear()  # they read the old one
-            self._bias = self.embedder.encoder.distance_bias(1 << (length - 1).bit_length()).contiguous()
+            positions = max(_POSITIONS, 1 << (length - 1).bit_length())
+            self._bias = self.embedder.encoder.distance_bias(positions).contiguous()
         return self._bias
 
 
@@ -245,7 +248,10 @@ def _indices(batch: Packed, groups: list[tuple[int, Any, int]], tokens: int) -> 
     real, starts, lengths = len(batch.ids), batch.starts, batch.lengths
     ids, back, text = (np.zeros(tokens, np.int32) for _ in range(3))
     ids[:real], text[:real], text[real:] = batch.ids, np.repeat(np.arange(len(batch)), lengths), len(batch)
-    rows, group_lengths, group_skip, first, vector = [], [], [], 0, 0
+    rows: list[Int32] = []
+    group_lengths: list[Int32] = []
+    group_skip: list[Int32] = []
+    first = vector = 0
     order = np.zeros(sum(count for _, _, count in groups), np.int32)
     for length, texts, count in groups:
         position = np.arange(length, dtype=np.int32)
@@ -255,7 +261,8 @@ def _indices(batch: Packed, groups: list[tuple[int, Any, int]], tokens: int) -> 
         back[padded[: len(texts)][inside]] = first + np.flatnonzero(inside)
         sizes, skip = np.ones(count, np.int32), np.zeros(count, np.int32)
         sizes[: len(texts)], skip[: len(texts)] = lengths[texts], batch.skip[texts]
-        rows.append(padded.ravel()), group_lengths.append(sizes), group_skip.append(skip)
+        for collected, array in ((rows, padded.ravel()), (group_lengths, sizes), (group_skip, skip)):
+            collected.append(array)
         order[texts] = vector + np.arange(len(texts))
         first, vector = first + count * length, vector + count
     shape = Shape(tokens, tuple((count, length) for length, _, count in groups))
@@ -281,9 +288,13 @@ def on_device(indices: Int32, device: torch.device) -> Tensor:
 
 
 class _Replay:
-    """One shape of a batch: a static buffer of indices and, on a GPU, the graph of all launches that follow from it."""
+    """One shape of a batch: a static buffer of indices and, on a GPU, the graph of all launches that follow from it.
 
-    def __init__(self, device: torch.device, size: int) -> None:
+    Graphs of one backend share a pool of memory: they never run at the same time, and results are copied out at once.
+    """
+
+    def __init__(self, device: torch.device, size: int, pool: Any) -> None:
+        self._pool = pool
         self._buffer = torch.zeros(size, dtype=torch.int32, device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._vectors = torch.empty(0)
@@ -295,7 +306,7 @@ class _Replay:
         if self._graph is None:
             if not first and self._buffer.device.type == "cuda":
                 graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may allocate
+                with torch.cuda.graph(graph, self._pool, capture_error_mode="thread_local"):
                     self._vectors = forward(self._buffer)
                 self._graph = graph
                 graph.replay()
@@ -359,9 +370,9 @@ def flex_mask(indices: _Indices, tokens: int) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask  # here: it imports torch's compiler
 
     text = indices.text
-    return create_block_mask(
-        lambda batch, head, query, key: text[query] == text[key], None, None, tokens, tokens, text.device
-    )
+    # compiled, it does not materialize the square of all tokens
+    create = _compiled(create_block_mask) if text.is_cuda else create_block_mask
+    return create(lambda batch, head, query, key: text[query] == text[key], None, None, tokens, tokens, text.device)
 
 
 def flex(qkv: Tensor, heads: int, bias: Tensor, mask: Any) -> Tensor:
