@@ -76,7 +76,7 @@ class Transformers:
 
 
 def ways(embedder: Embedder, folder: Path) -> dict[str, Callable[[], Any]]:
-    """Return what to compare, each made when its turn comes; flex attention on cards alone, elsewhere it is not fused."""
+    """Return what to compare, made when its turn comes; flex attention on cards alone: elsewhere it is unfused."""
     flex = {"flex": lambda: CudaBackend(embedder, "flex")} if embedder.device.type == "cuda" else {}
     return {
         "sdpa": lambda: CudaBackend(embedder),

@@ -88,7 +88,7 @@ def timed(command: Sequence[Any], stdin: str = "") -> tuple[float, float, str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     start = time.perf_counter()
     child = subprocess.Popen(
-        [str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         text=True, env=environment, cwd=BENCH,
     )  # fmt: skip
     child.stdin.write(stdin)

@@ -30,8 +30,8 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory, request):
     """Folder of each golden checkpoint, by kind."""
-    if made := request.config.getoption("--folders"):
-        return {kind: made / kind for kind in KINDS}
+    if prepared := request.config.getoption("--folders"):
+        return {kind: prepared / kind for kind in KINDS}
     from instructor_embedding.model.folder.write import write
     from tests.golden.make_checkpoints import golden_model
 

@@ -26,8 +26,8 @@ def without_torch(request):
 @pytest.fixture(scope="session")
 def vectors(request, folders, inputs):
     """The vectors of `INSTRUCTOR` by kind and precision, computed by a process that has torch."""
-    if made := request.config.getoption("--folders"):
-        with np.load(made / "vectors.npz") as file:
+    if prepared := request.config.getoption("--folders"):
+        with np.load(prepared / "vectors.npz") as file:
             return dict(file)
     from instructor_embedding import INSTRUCTOR
 

@@ -27,10 +27,10 @@ def device(request):
 def model_of(models, device):
     """A copy of a golden model on the device."""
 
-    def made(kind, dtype=torch.float32):
+    def moved(kind, dtype=torch.float32):
         return copy.deepcopy(models[kind]).to(device, dtype).eval()
 
-    return made
+    return moved
 
 
 def run(backend, batch):
