@@ -111,7 +111,9 @@ def measured(backend: Any, embedder: Embedder, pairs: list[Any], reference: np.n
         "gflops": round(operations(embedder.encoder.config, real) / taken / 1e9, 1),
         "last fifth / first": round(early / late, 3),
         "one text, ms": round(statistics.median(alone[5:]) * 1000, 2),
-        "lowest cosine": round(float((first.vectors.float().cpu().numpy() * reference).sum(1).min()), 6),
+        "lowest cosine": round(
+            float((torch.as_tensor(first.vectors).float().cpu().numpy() * reference).sum(1).min()), 6
+        ),
         "memory of the card, MiB": round(torch.cuda.max_memory_allocated() / (1 << 20)) if on_card else 0,
     }
 
