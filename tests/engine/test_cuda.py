@@ -9,8 +9,9 @@ import torch
 from instructor_embedding import INSTRUCTOR, Workers, as_pairs, quantize
 from instructor_embedding.engine import pipeline
 from instructor_embedding.engine.backends import cuda
-from instructor_embedding.engine.backends.cuda import CudaBackend, bucket, packed_indices, padded_length
+from instructor_embedding.engine.backends.cuda import CudaBackend, packed_indices
 from instructor_embedding.engine.backends.eager import EagerBackend
+from instructor_embedding.engine.plan import bucket, padded_length
 from instructor_embedding.errors import InputError
 from tests.golden import KINDS
 

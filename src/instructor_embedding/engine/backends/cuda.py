@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from instructor_embedding.engine.plan import plan
+from instructor_embedding.engine.plan import bucket, padded_length, plan
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.lowbit_layers import QuantizedLinear, weight_of
@@ -34,7 +34,6 @@ ATTENTIONS = ("sdpa", "flex")
 BATCH_SCALE = 16  # batch_size=32 is 16,384 tokens of a run, which are 32 texts of 512 tokens
 _REPLAYED = 2048  # tokens of a batch that is replayed as a CUDA graph
 _GRAPHS = 32  # that are kept; one for each shape of a batch
-_BLOCK = 128  # tokens of a block of flex attention
 _POSITIONS = 512  # that the bias has from the start; it grows by factors of two
 
 _LOG = logging.getLogger("instructor_embedding")
@@ -267,18 +266,6 @@ def _indices(batch: Packed, groups: list[tuple[int, Any, int]], tokens: int) -> 
         first, vector = first + count * length, vector + count
     shape = Shape(tokens, tuple((count, length) for length, _, count in groups))
     return shape, np.concatenate([ids, back, text, *rows, *group_lengths, *group_skip, order])
-
-
-def bucket(tokens: int) -> int:
-    """Return `tokens` rounded up so that few counts exist: to a multiple of 128, and of a sixteenth of its size."""
-    step = max(_BLOCK, 1 << max(0, tokens.bit_length() - 5))
-    return max(1, -(-tokens // step)) * step
-
-
-def padded_length(length: int) -> int:
-    """Return the length that attention pads a text to: multiples of 16, from 128 on of an eighth of its size."""
-    step = max(16, 1 << max(0, length.bit_length() - 4))
-    return -(-length // step) * step
 
 
 def on_device(indices: Int32, device: torch.device) -> Tensor:
