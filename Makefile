@@ -7,7 +7,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize test-ray storm fuzz faults screenshots dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest test-without-torch test-gpu demo lint check types docs docs-serve pages sanitize test-ray storm fuzz faults screenshots dist clean
 
 test: check
 	$(PYTEST)
@@ -36,6 +36,15 @@ test-integrations: $(INTEGRATIONS:%=.integrations/%)
 # the quick tests with the oldest dependencies that pyproject.toml allows
 test-lowest:
 	$(PYTHON) .ci/lowest.py --environment .lowest
+
+# the wheel in a fresh environment without torch, and the part of the suite that needs none; vectors equal bit for bit
+test-without-torch: $(VENV)/ready
+	$(BIN)/python -m tests.without_torch --environment .without-torch
+
+# on a machine with a GPU: the tests that need one, then the benchmark, which writes benchmarks/results/gpu.json
+test-gpu: $(VENV)/ready
+	$(BIN)/python -m pytest -rs -m gpu tests/engine/test_cuda.py
+	$(BIN)/python benchmarks/gpu.py
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -134,4 +143,4 @@ $(VENV)/docs-ready: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) .demo .integrations .lowest .ray dist build
+	rm -rf $(VENV) .demo .integrations .lowest .ray .without-torch dist build

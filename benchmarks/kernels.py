@@ -5,6 +5,8 @@ Every round runs each variant once, between two measurements of the peak of AVX2
 other work slowed the core are left out.
 Torch's operators are limited to AVX2 by ``ONEDNN_MAX_CPU_ISA=AVX2``, which has to be set before python starts.
 ``--gemm`` measures the matmuls alone, in C.
+``--write`` stores the rates of the kernels that ran in results/kernels.json, where those of other machines stay, and
+writes the table in docs/speed.md from it; ``--table`` does the last step alone.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from speed import machine
 
 from instructor_embedding.engine import native_library
 from instructor_embedding.engine.backends.native import NativeBackend
@@ -33,6 +36,10 @@ from instructor_embedding.model.pooling import Head
 from instructor_embedding.model.t5 import T5Config, T5Encoder
 
 FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results" / "kernels.json"
+PAGE = FOLDER.parent / "docs" / "speed.md"
+START, END = "<!-- kernels: benchmarks/kernels.py writes this -->", "<!-- /kernels -->"
+SHOWN = ("16x24", "4x128", "1x16")  # texts by tokens, in the table
 
 
 def peak_meter():
@@ -105,6 +112,35 @@ def gemm(names):
             subprocess.run([f"{folder}/gemm", name], check=True)
 
 
+def write(lines):
+    """Store the rates of this machine, GFLOP/s of one core, by kernels and precision."""
+    facts = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    for name in dict.fromkeys(line["kernels"] for line in lines):
+        facts[name] = {"machine": machine(), "how": "one thread, two layers, median of undisturbed rounds"}
+        for key in ("rates", "shares"):
+            facts[name][key] = {}
+        for line in (line for line in lines if line["kernels"] == name and line["texts"] in SHOWN):
+            share, work = line["share of FMA peak"], line["texts"].replace("x", " x ")
+            facts[name]["rates"].setdefault(line["precision"], {})[work] = round(share * line["peak"], 1)
+            facts[name]["shares"].setdefault(line["precision"], {})[work] = share
+    RESULTS.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def write_table():
+    """Write the table of docs/speed.md."""
+    works = [work.replace("x", " x ") for work in SHOWN]
+    rows = [f"| kernels | precision | {' | '.join(works)} | measured on |", "|---|---|" + "---|" * (len(works) + 1)]
+    for name, facts in json.loads(RESULTS.read_text(encoding="utf-8")).items():
+        computer = f"{facts['machine']['cpu']}, {facts['machine']['date']}: {facts['how']}"
+        for precision, rates in facts["rates"].items():
+            shares = facts["shares"].get(precision, {})
+            cells = [f"{rates[work]:.0f}" + (f" ({shares[work]:.0%})" if work in shares else "") for work in works]
+            rows.append(f"| `{name}` | {precision} | {' | '.join(cells)} | {computer} |")
+    before, rest = PAGE.read_text(encoding="utf-8").split(START)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{START}\n\n" + "\n".join(rows) + f"\n\n{END}{after}", encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40)
@@ -112,7 +148,12 @@ def main():
     parser.add_argument("--texts", default="16x24,4x128,1x512,1x16", help="texts by tokens")
     parser.add_argument("--kernels", default="", help="names, separated by commas; default: all of this CPU")
     parser.add_argument("--gemm", action="store_true", help="the matmuls alone")
+    parser.add_argument("--write", action="store_true", help="store the rates and write the table")
+    parser.add_argument("--table", action="store_true", help="write the table from stored rates alone")
     options = parser.parse_args()
+    if options.table:
+        return write_table()
+    lines = []
     names = options.kernels.split(",") if options.kernels else []
     if options.gemm:
         return gemm(names)
@@ -134,6 +175,10 @@ def main():
                 "isa": os.environ.get("ONEDNN_MAX_CPU_ISA", ""),
             }  # fmt: skip
             print(json.dumps(line), flush=True)
+            lines.append(line)
+    if options.write:
+        write([line for line in lines if line["kernels"] != "operators"])
+        write_table()
     return None
 
 

@@ -10,10 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from instructor_embedding import INSTRUCTOR, Pair
+from instructor_embedding import Pair
 from instructor_embedding.cli.main import main
-from instructor_embedding.model.folder.write import write
-from tests.golden.make_checkpoints import KINDS, golden_model
+from tests.golden import KINDS
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -25,11 +24,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser):
     parser.addoption("--require-libraries", action="store_true", help="fail where an optional library is missing")
+    parser.addoption("--folders", type=Path, help="golden checkpoints made by tests.without_torch; torch is not used")
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory, request):
     """Folder of each golden checkpoint, by kind."""
+    if prepared := request.config.getoption("--folders"):
+        return {kind: prepared / kind for kind in KINDS}
+    from instructor_embedding.model.folder.write import write
+    from tests.golden.make_checkpoints import golden_model
+
     home = tmp_path_factory.mktemp("checkpoints")
     for kind in KINDS:
         write(golden_model(kind), home / kind, "legacy-1.0")
@@ -39,12 +44,16 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="session")
 def models(folders):
     """Golden models, by kind; tests must not change them."""
+    from instructor_embedding import INSTRUCTOR
+
     return {kind: INSTRUCTOR(folder, device="cpu") for kind, folder in folders.items()}
 
 
 @pytest.fixture
 def model(folders):
     """A model that the test may change."""
+    from instructor_embedding import INSTRUCTOR
+
     return INSTRUCTOR(folders["relu"], device="cpu")
 
 

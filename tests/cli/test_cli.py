@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from instructor_embedding.engine import native_library
 from instructor_embedding.instruction import Pair
 
 ROWS = [Pair("Represent it: ", "rye bread"), Pair("Represent the title: ", "a plum, cake"), Pair("Represent it: ", "")]
@@ -187,6 +188,9 @@ def test_bench(command, folders, tmp_path):
     own = ("--input", tmp_path / "mine.txt", "-i", "Represent:", "--rounds", "1", "--json")
     facts = json.loads(command("bench", folders["relu"], *own, model=False).out)
     assert facts["texts"] == 2
+    fastest = next(iter(native_library.kernels()), None)
+    assert facts["kernels"] == fastest
+    assert fastest is None or f"NativeBackend, kernels {fastest}, precision exact" in done.out
     wrong = command("bench", folders["relu"], "--texts", "0", model=False)
     assert wrong.code == 2
     assert "must be at least 1" in wrong.err

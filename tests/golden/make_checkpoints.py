@@ -19,17 +19,9 @@ from instructor_embedding.model.pooling import Dense, Head
 from instructor_embedding.model.scratch import fill, random_embedder
 from instructor_embedding.model.t5 import RMSNorm, T5Encoder
 from instructor_embedding.training.tokenizer import train_tokenizer
+from tests.golden import KINDS
 
 HERE = Path(__file__).parent
-IDENTITY = "torch.nn.modules.linear.Identity"
-TANH = "torch.nn.modules.activation.Tanh"
-
-# changes to the tiny shape; dense: (dimensions, bias, activation)
-KINDS = {
-    "relu": ({}, (48, False, IDENTITY)),
-    "gated": ({"gated": True, "activation": "gelu_new"}, (48, False, IDENTITY)),
-    "wide": ({"num_heads": 3, "d_kv": 24, "num_layers": 3, "relative_attention_num_buckets": 16}, (80, True, TANH)),
-}
 
 
 def tokenizer() -> Tokenizer:

@@ -14,6 +14,10 @@ from instructor_embedding.engine.native import build
 
 FOLDER = Path(__file__).parent
 MACHINE = build.NAMES.get(platform.machine(), platform.machine())
+NAMES = (
+    "avx512_bf16", "avx512_vnni", "avx512", "avx2_vnni", "avx2", "neon_bf16", "neon_dotprod", "neon", "plain",
+)  # fmt: skip
+RUNNING = native_library.kernels()  # without emulation
 EMULATED = ("kernels_avx2_vnni.c", "kernels_avx512.c", "kernels_avx512_vnni.c", "kernels_avx512_bf16.c")
 
 

@@ -1,6 +1,6 @@
-/* Runs the engine without Python, on random models. `driver compare [MODELS]` checks every set of kernels against plain
-   C; `driver threads` runs concurrent callers and forks, `driver callers` the callers alone. A model is drawn from its
-   seed. */
+/* Runs the engine without Python. `driver compare [MODELS]` checks every set of kernels against plain C on random models,
+   each drawn from its seed; `driver threads` runs concurrent callers and forks, `driver callers` the callers alone.
+   `driver encode FILE FOLDER` reads a model with its batch and writes the vectors of every set of kernels. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,19 +161,32 @@ static void free_packed(struct packed *packed)
         free(packed->memory[--packed->memories]);
 }
 
+/* No thread is inside malloc or free when another forks: the locks of AddressSanitizer's allocator would stay taken in
+   the child. */
+#ifdef _WIN32
+static void allocate(int begin) { (void)begin; }
+#else
+static pthread_mutex_t allocating = PTHREAD_MUTEX_INITIALIZER;
+static void allocate(int begin) { begin ? pthread_mutex_lock(&allocating) : pthread_mutex_unlock(&allocating); }
+#endif
+
 /* Vectors of the example; scratch memory starts as NaN. */
 static float *run(const struct packed *packed, const struct example *example, int threads)
 {
     const struct shape *shape = &example->shape;
     const int outputs = shape->dense ? shape->dense : shape->width;
+    allocate(1);
     float *vectors = malloc((size_t)shape->texts * outputs * sizeof(float));
     const struct batch batch = {example->ids, example->where, example->starts, example->skip, example->bias,
                                 shape->texts, example->distinct, shape->longest, vectors};
     const size_t bytes = engine_forward_bytes(&packed->model, &batch, threads);
     char *scratch = malloc(bytes);
+    allocate(0);
     memset(scratch, 255, bytes);
     engine_forward(&packed->model, &batch, threads, scratch);
+    allocate(1);
     free(scratch);
+    allocate(0);
     return vectors;
 }
 
@@ -190,10 +203,69 @@ static double difference(const float *x, const float *y, const struct example *e
     return most / (size > 1e-6 ? size : 1e-6);
 }
 
+static const char *const kind_names[] = {"float32", "bfloat16", "int8"};
+
+static void *values(FILE *file, size_t count)
+{
+    void *read = malloc(count * 4);
+    if (!read || fread(read, 4, count, file) != count)
+        abort();
+    return read;
+}
+
+/* What the test writes: the integers of `struct shape`, tokens and distinct tokens, then the arrays of the example. */
+static struct example read_example(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    struct example example = {.shape = {0}};
+    struct shape *shape = &example.shape;
+    if (!file || fread(shape, sizeof *shape, 1, file) != 1 || fread(&example.tokens, 4, 1, file) != 1 ||
+        fread(&example.distinct, 4, 1, file) != 1)
+        abort();
+    const size_t width = (size_t)shape->width, all_heads = (size_t)shape->heads * shape->head, inner = (size_t)shape->inner;
+    example.table = values(file, shape->vocabulary * width);
+    example.norms = values(file, (2 * (size_t)shape->layers + 1) * width);
+    for (int layer = 0; layer < shape->layers; layer++) {
+        for (int i = 0; i < 4; i++)
+            example.matrices[example.matrix_count++] = values(file, all_heads * width);
+        for (int i = 0; i < 2 + shape->gated; i++)
+            example.matrices[example.matrix_count++] = values(file, inner * width);
+    }
+    if (shape->dense)
+        example.matrices[example.matrix_count++] = values(file, shape->dense * width);
+    example.ids = values(file, example.distinct), example.where = values(file, example.tokens);
+    example.starts = values(file, (size_t)shape->texts + 1), example.skip = values(file, shape->texts);
+    example.bias = values(file, (size_t)shape->heads * (2 * shape->longest - 1));
+    fclose(file);
+    return example;
+}
+
+/* Writes FOLDER/KERNELS-KIND, float32 (texts, outputs), not normalized, for all kernels and kinds that run here. */
+static int encode(const char *path, const char *folder)
+{
+    struct example example = read_example(path);
+    const size_t outputs = (size_t)(example.shape.dense ? example.shape.dense : example.shape.width);
+    for (int kernels = 0; kernels_of(kernels); kernels++)
+        for (int kind = 0; kind < KINDS; kind++) {
+            char name[4096];
+            struct packed packed;
+            if (!(engine_kernels_kinds(kernels) >> kind & 1))
+                continue;
+            pack_model(&packed, &example, kernels, kind);
+            float *vectors = run(&packed, &example, 1 + kind);
+            snprintf(name, sizeof name, "%s/%s-%s", folder, kernels_of(kernels)->name, kind_names[kind]);
+            FILE *file = fopen(name, "wb");
+            if (!file || fwrite(vectors, outputs * 4, (size_t)example.shape.texts, file) != (size_t)example.shape.texts)
+                abort();
+            fclose(file), free(vectors), free_packed(&packed);
+        }
+    free_example(&example);
+    return 0;
+}
+
 /* INT8 codes may round to their neighbors where sums were added in another order; bfloat16 has 8 bits, and is what
    attention computes in for the narrower kinds where the kernels have it. */
 static const double allowed[] = {[FLOAT32] = 2e-5, [BFLOAT16] = 0.1, [INT8] = 0.02};
-static const char *const kind_names[] = {"float32", "bfloat16", "int8"};
 
 static int compare(int models)
 {
@@ -237,14 +309,18 @@ struct caller {
     const float *expected;
     int threads, wrong;
 };
+static int started, forked; /* callers that began; whether all forks were made, before which none ends */
 
 static void *call(void *argument)
 {
     struct caller *caller = argument;
-    for (int i = 0; i < 10; i++) {
+    __atomic_add_fetch(&started, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 10 || !__atomic_load_n(&forked, __ATOMIC_SEQ_CST); i++) {
         float *vectors = run(caller->packed, caller->example, caller->threads);
         caller->wrong += !(difference(vectors, caller->expected, caller->example) <= 2e-5);
+        allocate(1);
         free(vectors);
+        allocate(0);
     }
     return NULL;
 }
@@ -264,12 +340,18 @@ static int concurrent(int with_forks)
     for (int threads = 1; threads <= 8; threads++) {
         struct caller callers[CALLERS];
         pthread_t ids[CALLERS];
+        started = forked = 0;
+        free(run(&packed, &example, threads)); /* the pool's threads exist before the forks */
         for (int i = 0; i < CALLERS; i++) {
             callers[i] = (struct caller){&packed, &example, expected, threads, 0};
             pthread_create(ids + i, NULL, call, callers + i);
         }
+        while (__atomic_load_n(&started, __ATOMIC_SEQ_CST) < CALLERS)
+            usleep(1000);
         for (int fork_number = 0; with_forks && fork_number < 2; fork_number++) {
+            allocate(1);
             const pid_t child = fork();
+            allocate(0);
             if (!child) {
                 float *vectors = run(&packed, &example, threads);
                 _exit(difference(vectors, expected, &example) <= 2e-5 ? 0 : 1);
@@ -278,6 +360,7 @@ static int concurrent(int with_forks)
             waitpid(child, &status, 0);
             wrong += status != 0;
         }
+        __atomic_store_n(&forked, 1, __ATOMIC_SEQ_CST);
         for (int i = 0; i < CALLERS; i++)
             pthread_join(ids[i], NULL), wrong += callers[i].wrong;
     }
@@ -291,6 +374,8 @@ int main(int count, char **arguments)
 {
     const char *what = count > 1 ? arguments[1] : "compare";
     const int models = count > 2 ? atoi(arguments[2]) : 30;
+    if (!strcmp(what, "encode"))
+        return count == 4 ? encode(arguments[2], arguments[3]) : 2;
     const int wrong = !strcmp(what, "compare") ? compare(models) : concurrent(strcmp(what, "threads") == 0);
     return wrong ? 1 : 0;
 }

@@ -23,6 +23,7 @@ SANITIZERS = {
     "threads": ("-fsanitize=thread",),
 }
 RUNS = {"address and undefined behavior": ("compare", "threads"), "threads": ("compare", "callers")}
+LIMIT = 1200  # seconds of one run of the driver, which takes one or two minutes on an idle machine
 PYTHON_TESTS = """
 import sys, pytest
 from pathlib import Path
@@ -56,7 +57,12 @@ def driver(name, models):
         if problem:
             return problem, False
         for what in RUNS[name]:
-            done = subprocess.run([f"{folder}/driver", what, str(models)], capture_output=True, text=True)
+            try:
+                done = subprocess.run(
+                    [f"{folder}/driver", what, str(models)], capture_output=True, text=True, timeout=LIMIT
+                )
+            except subprocess.TimeoutExpired:
+                return f"'driver {what} {models}' did not end in {LIMIT} s: a deadlock, or a very busy machine", False
             print(done.stdout, end="", flush=True)
             if done.returncode or "ERROR" in done.stderr or "WARNING" in done.stderr:
                 return done.stderr[:4000], False

@@ -5,10 +5,10 @@ import pytest
 
 from instructor_embedding.engine import native_library
 from instructor_embedding.engine.backends.native import NativeBackend
-from instructor_embedding.engine.torch_weights import weights_of
-from tests.engine.test_native import NAMES, RUNNING
-from tests.golden.make_checkpoints import KINDS
+from instructor_embedding.model.folder.contents import read_contents
+from tests.golden import KINDS
 from tests.native import compiled
+from tests.native.compiled import NAMES, RUNNING
 
 LEAST = {"exact": 1 - 1e-6, "fast": 0.9995, "int8": 0.999}  # cosine
 
@@ -20,16 +20,16 @@ def cases():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kernels", cases())
-def test_vectors_of_the_original(kernels, kind, models, golden, inputs, monkeypatch):
+def test_vectors_of_the_original(kernels, kind, folders, golden, inputs, monkeypatch):
     libraries = compiled.kernels(kernels)
     if kernels not in [library.name for library in libraries]:
         pytest.skip(f"{kernels} cannot run here")
     monkeypatch.setattr(native_library, "_available", lambda: libraries)
-    batch, vectors = models[kind].tokens.pack(inputs["pairs"]), golden[f"{kind}/vectors"]
+    weights, tokens = read_contents(folders[kind])
+    batch, vectors = tokens.pack(inputs["pairs"]), golden[f"{kind}/vectors"]
     if kernels not in RUNNING:  # emulated: the shorter half of the texts takes a twentieth of the time
         short = np.argsort(batch.lengths)[: len(batch) // 2]
         batch, vectors = batch.take(short), vectors[short]
-    weights = weights_of(models[kind])
     for precision, name in (("exact", "float32"), ("fast", "bfloat16"), ("int8", "int8")):
         if name in native_library.kernels()[kernels]:
             computed = NativeBackend(weights, precision, 2, kernels).run(batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,8 @@ def bench(
     texts: Annotated[int, typer.Option(help="How many texts to encode.")] = 512,
     words: Annotated[int, typer.Option(help="Length of built-in texts, in words.")] = 16,
     rounds: Annotated[int, typer.Option(help="Rounds; the median is reported.")] = 3,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = "float32",
     backend: options.Backend = "torch",
     precision: options.Precision = None,
     as_json: options.Json = False,
@@ -34,7 +36,7 @@ def bench(
     from instructor_embedding.engine.measure import built_in_texts, measure
 
     name = options.chosen_model(model, name)
-    options.check(backend=backend, precision=precision)
+    options.check(dtype=dtype, backend=backend, precision=precision)
     if min(texts, words, rounds) < 1:
         raise InputError("--texts, --words and --rounds must be at least 1")
     if source is None:
@@ -43,15 +45,19 @@ def bench(
         pairs = list(islice(read_pairs(source, instruction=instruction), texts))
         if not pairs:
             raise InputError(f"{source} has no texts")
-    embedder = options.load(name, "cpu", "float32", backend, precision)
+    embedder = options.load(name, device, dtype, backend, precision)
     runner = embedder.eval().backend
     precision = embedder.precision
-    result = measure(pairs, embedder.tokens, runner, embedder.encoder.config, precision, rounds)
-    facts = {"model": name, "backend": type(runner).__name__, "precision": precision} | dataclasses.asdict(result)
+    kernels = getattr(runner, "kernels", None)
+    kind = getattr(runner, "dtype", embedder.encoder.dtype)
+    result = measure(pairs, embedder.tokens, runner, embedder.encoder.config, precision, rounds, embedder.device, kind)
+    facts: dict[str, Any] = {"model": name, "backend": type(runner).__name__, "kernels": kernels}
+    facts |= {"device": str(embedder.device), "precision": precision} | dataclasses.asdict(result)
     if as_json:
         typer.echo(json.dumps(facts | {"share_of_peak": result.share}))
         return
-    typer.echo(f"{name} on {type(runner).__name__}, precision {precision}")
+    shown = f"kernels {kernels}" if kernels else f"on {embedder.device}"
+    typer.echo(f"{name} on {type(runner).__name__}, {shown}, precision {precision}")
     typer.echo(f"throughput  {result.texts_per_second:,.0f} texts/s, {result.tokens_per_second:,.0f} tokens/s")
     typer.echo(f"work        {result.texts} texts, {result.tokens} tokens, median of {rounds} rounds")
     typer.echo(f"latency     {result.latency_ms:.1f} ms for one text, 95 % under {result.latency_p95_ms:.1f} ms")

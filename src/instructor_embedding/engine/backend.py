@@ -25,6 +25,8 @@ class Backend(Protocol):
         Most tokens of one run, where that is limited; a single longer text is still passed.
     thread_safe : bool
         Whether several threads may call `run` at the same time.
+    batch_scale : int, optional
+        Factor of the token budget that ``batch_size`` sets, for devices that need more tokens to be busy; default 1.
     """
 
     dimension: int

@@ -7,8 +7,9 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from instructor_embedding.instruction import Pair
 from instructor_embedding.model.config import T5Config
 from instructor_embedding.model.tokens import TextTokenizer
 
+CPU = torch.device("cpu")
+_ROWS = {"cpu": 1024}  # of the peak's matmuls; other devices need more to be busy
 _WORDS = """
 the of and a to in is for that with as on by it from at are this an be which or was not have has its can more one their
 new time we about into other some between than over after most also only these first under each model study water energy
@@ -72,7 +75,14 @@ class Measures:
 
 
 def measure(
-    pairs: Sequence[Pair], tokens: TextTokenizer, backend: Backend, config: T5Config, precision: str, rounds: int = 3
+    pairs: Sequence[Pair],
+    tokens: TextTokenizer,
+    backend: Backend,
+    config: T5Config,
+    precision: str,
+    rounds: int = 3,
+    device: torch.device = CPU,
+    dtype: torch.dtype = torch.float32,
 ) -> Measures:
     """Encode `pairs` several times and one of them many times.
 
@@ -86,10 +96,12 @@ def measure(
         What the peak is measured in: ``"exact"`` (float32), ``"fast"`` or ``"int8"``.
     rounds : int
         Encodings of the complete work.
+    device, dtype
+        Where the model is; the peak of devices other than a CPU is measured there, in this dtype.
     """
     lengths = tokens.pack(list(dict.fromkeys(pairs))).lengths.astype(np.int64)
     budget = pipeline.budget_of(32)
-    peak = Peak(config, precision)
+    peak = Peak(config, precision, device, dtype)
     seconds, peaks = [], []
     _encode(pairs[:64], tokens, backend, budget)
     for _ in range(rounds):
@@ -132,30 +144,50 @@ def built_in_texts(count: int, words: int, seed: int = 0) -> list[Pair]:
 
 
 class Peak:
-    """The rate of matmuls of a model's shapes alone, on 1024 rows.
+    """The rate of matmuls of a model's shapes alone: on a CPU of 1,024 rows, by oneDNN, elsewhere of 8,192.
 
-    Use it as the most that a complete model can reach on this machine; `precision` is one of those of ``INSTRUCTOR``.
+    Use it as the most that a complete model can reach on this machine; `precision` is one of those of ``INSTRUCTOR``
+    and counts on a CPU, `dtype` elsewhere.
     """
 
-    def __init__(self, config: T5Config, precision: str) -> None:
+    def __init__(
+        self, config: T5Config, precision: str, device: torch.device = CPU, dtype: torch.dtype = torch.float32
+    ) -> None:
         inner = config.num_heads * config.d_kv
-        self.shapes = [(config.d_model, 3 * inner), (config.d_model, config.d_ff), (config.d_ff, config.d_model)]
-        float_type = torch.float32 if precision == "exact" else torch.bfloat16
-        kernel: Kernel = Int8Kernel(torch.bfloat16) if precision == "int8" else FloatKernel(float_type)
-        self.kernel = kernel
+        shapes = [(config.d_model, 3 * inner), (config.d_model, config.d_ff), (config.d_ff, config.d_model)]
+        self._device = device
+        self._rows = _ROWS.get(device.type, 8192)
         with torch.inference_mode():
-            self.weights = [kernel.pack([nn.Linear(inputs, outputs, bias=False)]) for inputs, outputs in self.shapes]
-            self.rows = [kernel.rows(torch.randn(1024, inputs)) for inputs, _ in self.shapes]
+            if device.type == "cpu":
+                self._matmuls = [_on_cpu(*shape, self._rows, precision) for shape in shapes]
+            else:
+                self._matmuls = [_on_device(*shape, self._rows, device, dtype) for shape in shapes]
+        self._operations = sum(2.0 * self._rows * inputs * outputs for inputs, outputs in shapes)
 
     def gflops(self, seconds: float = 0.7) -> float:
         """Return the rate over at least this many seconds."""
         done, start = 0.0, time.perf_counter()
         with torch.inference_mode():
             while time.perf_counter() - start < seconds:
-                for (inputs, outputs), rows, weight in zip(self.shapes, self.rows, self.weights, strict=True):
-                    self.kernel.multiply(rows, weight)
-                    done += 2 * 1024 * inputs * outputs
+                for matmul in self._matmuls:
+                    matmul()
+                if self._device.type == "cuda":
+                    torch.cuda.synchronize(self._device)
+                done += self._operations
         return done / (time.perf_counter() - start) / 1e9
+
+
+def _on_cpu(inputs: int, outputs: int, rows: int, precision: str) -> Callable[[], Any]:
+    float_type = torch.float32 if precision == "exact" else torch.bfloat16
+    kernel: Kernel = Int8Kernel(torch.bfloat16) if precision == "int8" else FloatKernel(float_type)
+    weight, left = kernel.pack([nn.Linear(inputs, outputs, bias=False)]), kernel.rows(torch.randn(rows, inputs))
+    return lambda: kernel.multiply(left, weight)
+
+
+def _on_device(inputs: int, outputs: int, rows: int, device: torch.device, dtype: torch.dtype) -> Callable[[], Any]:
+    weight = torch.randn(outputs, inputs, device=device, dtype=dtype)
+    left = torch.randn(rows, inputs, device=device, dtype=dtype)
+    return lambda: nn.functional.linear(left, weight)
 
 
 def _encode(pairs: Sequence[Pair], tokens: TextTokenizer, backend: Backend, budget: int) -> float:

@@ -311,6 +311,7 @@ class _Rows:
 
 def _limited(budget: int, backend: Backend) -> int:
     most = getattr(backend, "max_tokens", None)
+    budget *= getattr(backend, "batch_scale", 1)  # a GPU is idle with as few tokens as keep a CPU busy
     return budget if most is None else min(budget, most)
 
 

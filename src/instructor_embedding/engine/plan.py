@@ -40,3 +40,15 @@ def plan(lengths: npt.NDArray[np.int32], budget: int) -> list[Order]:
     if first < len(order):
         batches.append(order[first:])
     return batches
+
+
+def bucket(tokens: int) -> int:
+    """Return `tokens` rounded up so that few counts exist: to a multiple of 128, and of a sixteenth of its size."""
+    step = max(128, 1 << max(0, tokens.bit_length() - 5))
+    return max(1, -(-tokens // step)) * step
+
+
+def padded_length(length: int) -> int:
+    """Return the length that attention pads a text to: multiples of 16, from 128 on of an eighth of its size."""
+    step = max(16, 1 << max(0, length.bit_length() - 4))
+    return -(-length // step) * step

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from instructor_embedding.engine import native_library
 from instructor_embedding.engine.backend import Backend
 from instructor_embedding.engine.backends import native, onednn
+from instructor_embedding.engine.backends.cuda import CudaBackend
 from instructor_embedding.engine.backends.eager import EagerBackend
 from instructor_embedding.engine.backends.onnx import OnnxBackend
 from instructor_embedding.engine.backends.openvino import OpenVINOBackend
@@ -72,6 +73,8 @@ class Runtime:
     def backend(self, embedder: Embedder) -> Backend:
         """Return what runs batches of this model, with its present weights.
 
+        On a CUDA device `CudaBackend`, for models in float16 and with other layers than torch's own the modules.
+
         Raises
         ------
         InputError
@@ -82,21 +85,23 @@ class Runtime:
         """
         if embedder.encoder.device.type == "meta":
             raise InputError("the model is on the device 'meta', which holds no values; load it again, on another")
-        if not _packable(embedder.encoder):
+        on_gpu = embedder.device.type == "cuda"
+        if on_gpu or not _packable(embedder.encoder):
             if self.requested not in (None, "exact") or self.name not in ("torch", "auto"):
                 raise InputError(
                     f"backend={self.name!r} with precision={self.requested or 'exact'!r} is for float32 and bfloat16 "
                     "models on a CPU; load this one with neither, and on other devices choose dtype='bfloat16'"
                 )
-            return EagerBackend(embedder)
+            if not on_gpu or not _plain(embedder.encoder, "cuda"):
+                return EagerBackend(embedder)
         state, sample = _state(embedder)
         if self._cached is not None and self._cached[0] == state and torch.equal(self._cached[1], sample):
             return self._cached[2]
         self._cached = None  # free the old weights first
-        if self.name == "auto":
+        if self.name == "auto" and not on_gpu:
             self.requested = self.precision(embedder)
             self.name = self._fastest(embedder)
-        backend = self._make(self.name, embedder)
+        backend = CudaBackend(embedder) if on_gpu else self._make(self.name, embedder)
         self._cached = state, sample, backend
         return backend
 
@@ -166,10 +171,15 @@ def int8_is_fast() -> bool:
     return native_library.supports(native_library.INT8) or bool(torch.cpu._is_vnni_supported())
 
 
+def bfloat16_is_fast() -> bool:
+    """Return whether this CPU has instructions for bfloat16 that the compiled engine or oneDNN uses."""
+    return native_library.supports(native_library.BFLOAT16) or onednn.bfloat16_is_native()
+
+
 def _refuse_slow(name: str, precision: str | None) -> None:
     """Refuse a precision that would be slower than the exact one here, or wrong."""
-    if precision == "fast" and not onednn.bfloat16_is_native():
-        raise InputError("precision='fast' needs a CPU that computes in bfloat16 (avx512_bf16 or amx)")
+    if precision == "fast" and not bfloat16_is_fast():
+        raise InputError("precision='fast' needs a CPU that computes in bfloat16 (avx512_bf16, amx, or ARM's bf16)")
     if precision == "int8" and name == "onnx" and not torch.cpu._is_vnni_supported():
         # ONNX Runtime sums pairs of 8-bit terms in 16 bits there, which saturates: cosines of 0.92 were measured
         raise InputError(
@@ -183,9 +193,14 @@ def _refuse_slow(name: str, precision: str | None) -> None:
 
 
 def _packable(encoder: T5Encoder) -> bool:
-    """Return whether the CPU backends can pack this encoder: its device, dtype and layers are those they know."""
+    """Return whether the CPU backends can pack this encoder."""
     if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
         return False
+    return _plain(encoder, "cpu")
+
+
+def _plain(encoder: T5Encoder, device: str) -> bool:
+    """Return whether backends can copy all layers: torch's own or quantized ones, on this device, without hooks."""
     if len(encoder.blocks) != encoder.config.num_layers:
         return False
     if any(module._forward_hooks or module._forward_pre_hooks for module in encoder.modules()):
@@ -200,7 +215,7 @@ def _packable(encoder: T5Encoder) -> bool:
             weight = layer.codes if isinstance(layer, QuantizedLinear) else layer.weight
             if not isinstance(weight, Tensor) or weight.layout != torch.strided:
                 return False
-            if weight.device.type != "cpu" or (weight.dtype != kind and type(layer) is nn.Linear):
+            if weight.device.type != device or (weight.dtype != kind and type(layer) is nn.Linear):
                 return False
     return kind in (torch.float32, torch.bfloat16)
 
@@ -209,10 +224,12 @@ def _state(embedder: Embedder) -> tuple[Any, Tensor]:
     """Return what tells weights from changed ones: shapes, addresses, versions and a sample of each tensor.
 
     torch counts writes through an operation in a tensor's version. Writes through ``.data``, numpy or another process
-    are not counted; the sample sees those that reach an element of it, `Runtime.refresh` is for the others.
+    are not counted; the sample, on a CPU, sees those that reach an element of it, `Runtime.refresh` is for the others.
     """
     tensors = [*embedder.parameters(), *embedder.buffers()]
     state = tuple((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
+    if embedder.device.type == "cuda":  # a sample would be two launches per tensor, and wait for them
+        return (state, embedder.head.normalize), torch.empty(0)
     with torch.inference_mode():
         flat = [tensor.reshape(-1)[:: max(1, tensor.numel() // _SAMPLE)] for tensor in tensors]
         return (state, embedder.head.normalize), torch.cat([sample.float() for sample in flat])

@@ -56,8 +56,17 @@ def commands(folder: Path, scratch: Path, target: Path, compiler: list[str], mac
 
 
 def compile_library(folder: Path, compiler: str | None = None) -> str:
-    """Write the library into `folder` and return why that failed, or nothing; an older one is removed first."""
-    (folder / LIBRARY).unlink(missing_ok=True)
+    """Write the library into `folder` and return why that failed, or nothing.
+
+    An older one is there until the new one is complete, as processes may load it meanwhile; a failure removes it.
+    """
+    problem = _replaced(folder, compiler)
+    if problem:
+        (folder / LIBRARY).unlink(missing_ok=True)
+    return problem
+
+
+def _replaced(folder: Path, compiler: str | None) -> str:
     command = shlex.split(compiler or os.environ.get("CC", "clang" if sys.platform == "win32" else "cc"))
     if not shutil.which(command[0]):
         return f"there is no C compiler {command[0]!r}"
