@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm screenshots dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages notebooks sanitize storm screenshots dist clean
 
 test: check
 	$(BIN)/python -m pytest
@@ -62,6 +62,10 @@ types: $(VENV)/ready
 pages: $(VENV)/ready
 	$(BIN)/python docs/make_cli_page.py
 	$(BIN)/python docs/make_tree.py
+
+# the outputs of examples/*.ipynb
+notebooks: $(VENV)/ready
+	$(BIN)/python docs/make_notebooks.py
 
 # the documentation site, in build/site
 docs: pages $(VENV)/docs-ready
