@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages notebooks sanitize storm screenshots dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest test-dist demo lint check types docs docs-serve pages notebooks sanitize storm screenshots dist clean
 
 test: check
 	$(BIN)/python -m pytest
@@ -103,6 +103,10 @@ dist: sdist wheel
 	$(BIN)/python -m pip install -q twine
 	$(BIN)/twine check --strict dist/*
 
+# what was built, in an empty environment with and without a compiler; the quick tests of the unpacked source
+test-dist: dist
+	$(PYTHON) .ci/dist.py --environment .dist --tests $(abspath $(BIN)/python)
+
 # the compiled engine under the address, undefined behavior and thread sanitizers; what the compiler lacks is skipped
 sanitize: $(VENV)/ready
 	PYTHONPATH=. $(BIN)/python -m tests.native.sanitize
@@ -119,4 +123,4 @@ $(VENV)/docs-ready: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) .demo .integrations .lowest dist build
+	rm -rf $(VENV) .demo .dist .integrations .lowest dist build

@@ -84,11 +84,12 @@ def difference(stored: dict[str, Any], fresh: dict[str, Any]) -> str:
     before, after = texts(stored), texts(fresh)
     if len(before) != len(after):
         return f"{len(before)} outputs are stored, the cells make {len(after)}"
-    for one, other in zip(before, after, strict=True):
-        values = [[float(value) for value in VALUE.findall(text)] for text in (one, other)]
-        same = re.split(VALUE, one) == re.split(VALUE, other)
-        if not same or not all(math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE) for a, b in zip(*values, strict=True)):
-            return f"stored:\n{one}\nnow:\n{other}"
+    for earlier, later in zip(before, after, strict=True):
+        values = [[float(value) for value in VALUE.findall(text)] for text in (earlier, later)]
+        same = re.split(VALUE, earlier) == re.split(VALUE, later)
+        pairs = zip(*values, strict=True) if same else ()
+        if not same or not all(math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE) for a, b in pairs):
+            return f"stored:\n{earlier}\nnow:\n{later}"
     return ""
 
 

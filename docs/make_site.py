@@ -70,7 +70,9 @@ def notebook(source: Path) -> str:
     text = ""
     for number, cell in enumerate(json.loads(source.read_text(encoding="utf-8"))["cells"]):
         content = "".join(cell["source"])
-        text += f"{linked(content, source)}\n\n" if cell["cell_type"] == "markdown" else f"```python\n{content}\n```\n\n"
+        text += (
+            f"{linked(content, source)}\n\n" if cell["cell_type"] == "markdown" else f"```python\n{content}\n```\n\n"
+        )
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:
