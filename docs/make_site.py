@@ -1,4 +1,4 @@
-"""Gathers the pages of the site in build/pages: docs/, README, CONTRIBUTING, CHANGELOG, the recipe, notebooks and examples."""
+"""Gathers the pages of the site in build/pages: docs/, README and its like, the recipe, notebooks and examples."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ NAVIGATION = {
     "Deploy": ("speed", "quantization", "scale"),
     "Inside": ("architecture", "engine", "api", "decisions/README", "contributing", "changelog"),
 }
-TITLES = {"index": "Overview", "cli": "Command line", "recipe": "Recipe of instructor-mini"}
+TITLES = {"index": "Overview", "cli": "Command line", "recipe": "Recipe of instructor-mini", "evaluation_report": "Results"}
 
 
 def moved(target: str, source: Path) -> str:
@@ -111,7 +111,7 @@ def main() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
             target.write_text(page(path), encoding="utf-8")
-        elif path.suffix in (".png", ".svg"):
+        elif path.suffix in (".css", ".png", ".svg"):
             shutil.copy(path, target)
     for name, target in GATHERED.items():
         content = page(ROOT / name) if name.endswith(".md") else (ROOT / name).read_text(encoding="utf-8")

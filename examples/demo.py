@@ -106,7 +106,8 @@ def draw(vectors: dict[str, np.ndarray]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(vectors), figsize=(10, 4.6), constrained_layout=True)
+    pyplot.rcParams["font.size"] = 12.5
+    figure, panels = pyplot.subplots(1, len(vectors), figsize=(10, 5), constrained_layout=True)
     colors = {"joy": "tab:orange", "anger": "tab:red", "gratitude": "tab:green"}
     shapes = {"food": "o", "work": "^"}
     for panel, (instruction, rows) in zip(panels, vectors.items(), strict=True):

@@ -1,11 +1,12 @@
 """Docs are tested: commands documented, generated pages fresh, names real, links valid; see also test_docs_code."""
 
 import ast
+import itertools
 import re
 import shlex
 import subprocess
-import tomllib
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,8 @@ def parsed(line):
 
     from instructor_embedding.cli.app import app
 
-    words = shlex.split(re.split(r" [|<>] ?| && ", line)[0], comments=True)[1:]
+    words = shlex.split(line, comments=True)[1:]
+    words = list(itertools.takewhile(lambda word: word not in ("|", "<", ">", "&&"), words))
     command = get_command(app)
     while hasattr(command, "commands"):
         command = command.commands[words.pop(0)]
