@@ -25,7 +25,12 @@ NAVIGATION = {
     "Deploy": ("speed", "quantization", "scale"),
     "Inside": ("architecture", "engine", "api", "decisions/README", "contributing", "changelog"),
 }
-TITLES = {"index": "Overview", "cli": "Command line", "recipe": "Recipe of instructor-mini", "evaluation_report": "Results"}
+TITLES = {
+    "index": "Overview",
+    "cli": "Command line",
+    "recipe": "Recipe of instructor-mini",
+    "evaluation_report": "Results",
+}
 
 
 def moved(target: str, source: Path) -> str:
