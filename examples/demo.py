@@ -117,7 +117,7 @@ def draw(vectors: dict[str, np.ndarray]) -> None:
             for emotion, color in colors.items():
                 some = [n for n, (a, b, _) in enumerate(COMMENTS) if (a, b) == (topic, emotion)]
                 panel.scatter(*points[some].T, c=color, marker=shape, s=70, label=f"{topic}, {emotion}")
-        panel.set(title=instruction.strip(), xticks=[], yticks=[])
+        panel.set(title=instruction.strip().replace(" for ", "\nfor "), xticks=[], yticks=[])
     panels[-1].legend(loc="best", frameon=False)
     PICTURE.parent.mkdir(exist_ok=True)
     figure.savefig(PICTURE, dpi=120)
