@@ -61,12 +61,15 @@ def table():
     """Return the table in Markdown: one row per kind of instruction."""
     values = {}
     for score in read(RESULTS):
-        kind = next(iter(score.config["sources"].values())).rpartition(" (")[0]
+        source = next(iter(score.config["sources"].values()))
+        kind = source.rpartition(" (")[0] or source
         values[kind, score.task] = score.value
-    lines = [f"| instruction | {' | '.join(TASKS)} |", "|---" * (len(TASKS) + 1) + "|"]
+    tasks = [name for name in TASKS if any(task == name for _, task in values)]
+    lines = [f"| instruction | {' | '.join(tasks)} |", "|---" * (len(tasks) + 1) + "|"]
     for kind in KINDS:
-        row = [f"{values[kind, name]:.1f}" if (kind, name) in values else "" for name in TASKS]
-        lines.append(f"| {kind} | {' | '.join(row)} |")
+        row = [f"{values[kind, name]:.1f}" if (kind, name) in values else "" for name in tasks]
+        if any(row):
+            lines.append(f"| {kind} | {' | '.join(row)} |")
     return "\n".join(lines)
 
 
