@@ -7,11 +7,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-<<<<<<< HEAD
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest test-dist demo lint check types docs docs-serve pages notebooks sanitize storm screenshots dist clean
-=======
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm fuzz faults screenshots dist clean
->>>>>>> main
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest test-dist demo lint check types docs docs-serve pages notebooks sanitize storm fuzz faults screenshots dist clean
 
 test: check
 	$(PYTEST)
