@@ -2,12 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# a process per core with a thread each, so that they do not wait for one another
+# a process per core with a thread each, so that they do not wait for each other
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest test-without-torch test-gpu demo lint check types docs docs-serve pages sanitize test-ray storm fuzz faults screenshots dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest test-without-torch test-gpu test-dist demo lint check types docs docs-serve pages notebooks sanitize test-ray storm fuzz faults screenshots dist clean
 
 test: check
 	$(PYTEST)
@@ -91,6 +91,10 @@ pages: $(VENV)/ready
 	$(BIN)/python docs/make_cli_page.py
 	$(BIN)/python docs/make_tree.py
 
+# the outputs of examples/*.ipynb
+notebooks: $(VENV)/ready
+	$(BIN)/python docs/make_notebooks.py
+
 # the documentation site, in build/site
 docs: pages $(VENV)/docs-ready
 	$(BIN)/python docs/make_site.py
@@ -127,6 +131,10 @@ dist: sdist wheel
 	$(BIN)/python -m pip install -q twine
 	$(BIN)/twine check --strict dist/*
 
+# what was built, in an empty environment with and without a compiler; the quick tests of the unpacked source
+test-dist: dist
+	$(PYTHON) .ci/dist.py --environment .dist --tests $(abspath $(BIN)/python)
+
 # the compiled engine under the address, undefined behavior and thread sanitizers; what the compiler lacks is skipped
 sanitize: $(VENV)/ready
 	PYTHONPATH=. $(BIN)/python -m tests.native.sanitize
@@ -143,4 +151,4 @@ $(VENV)/docs-ready: $(VENV)/ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) .demo .integrations .lowest .ray .without-torch dist build
+	rm -rf $(VENV) .demo .dist .integrations .lowest .ray .without-torch dist build

@@ -1,5 +1,7 @@
-"""Gathers the pages of the site in build/pages: docs/, README, CONTRIBUTING, CHANGELOG, the recipe and the examples."""
+"""Gathers the pages of the site in build/pages: docs/, README and its like, the recipe, notebooks and examples."""
 
+import base64
+import json
 import re
 import shutil
 from pathlib import Path
@@ -15,13 +17,20 @@ GATHERED = {
     "CITATION.cff": "CITATION.cff",
 }
 EXAMPLES = "examples.md"
+NOTEBOOKS = ("getting_started", "choosing_an_instruction")
 NAVIGATION = {
-    "Start": ("index", "tour", "instructions", "migrating", "cli", "examples", "faq", "namesake"),
-    "Train and measure": ("medi", "training", "evaluation", "recipe"),
-    "Deploy": ("serving", "search", "bulk", "bulk-recipes", "scale", "integrations", "speed", "quantization"),
+    "Start": ("index", *NOTEBOOKS, "tour", "instructions", "examples", "faq"),
+    "Use": ("search", "bulk", "bulk-recipes", "serving", "integrations", "cli", "migrating", "namesake"),
+    "Train and measure": ("training", "training-data", "medi", "evaluation", "evaluation_report", "recipe"),
+    "Deploy": ("speed", "quantization", "scale"),
     "Inside": ("architecture", "engine", "api", "decisions/README", "contributing", "changelog"),
 }
-TITLES = {"index": "Overview", "cli": "Command line", "recipe": "Recipe of instructor-mini"}
+TITLES = {
+    "index": "Overview",
+    "cli": "Command line",
+    "recipe": "Recipe of instructor-mini",
+    "evaluation_report": "Results",
+}
 
 
 def moved(target: str, source: Path) -> str:
@@ -30,7 +39,9 @@ def moved(target: str, source: Path) -> str:
     if not path or re.match(r"[a-z]+:", path):
         return target
     name = (source.parent / path).resolve().relative_to(ROOT).as_posix()
-    if name in ("examples", "examples/") or name.startswith("examples/"):
+    if name.endswith(".ipynb"):
+        name = f"{Path(name).stem}.md"
+    elif name in ("examples", "examples/") or name.startswith("examples/"):
         name = EXAMPLES
     name = GATHERED.get(name, name.removeprefix("docs/"))
     here = source.parent.relative_to(ROOT).as_posix()
@@ -40,7 +51,12 @@ def moved(target: str, source: Path) -> str:
 
 def page(source: Path) -> str:
     """Return a page with its links changed, those in code blocks excepted."""
-    blocks = re.split(r"(^```.*?^```)", source.read_text(encoding="utf-8"), flags=re.S | re.M)
+    return linked(source.read_text(encoding="utf-8"), source)
+
+
+def linked(text: str, source: Path) -> str:
+    """Return the text of the file `source` with its links in their form on the site."""
+    blocks = re.split(r"(^```.*?^```)", text, flags=re.S | re.M)
     for index in range(0, len(blocks), 2):
         blocks[index] = re.sub(r"\]\(([^)\s]+)\)", lambda link: f"]({moved(link[1], source)})", blocks[index])
     return "".join(blocks)
@@ -51,6 +67,25 @@ def examples() -> str:
     text = "# Examples\n\nAfter this page you have a complete script for each common task; they are in `examples/`.\n"
     for path in sorted((ROOT / "examples").glob("*.py")):
         text += f"\n## {path.stem.replace('_', ' ').capitalize()}\n\n```python\n{path.read_text(encoding='utf-8')}```\n"
+    return text
+
+
+def notebook(source: Path) -> str:
+    """Return a notebook as a page, and write its pictures beside it."""
+    text = ""
+    for number, cell in enumerate(json.loads(source.read_text(encoding="utf-8"))["cells"]):
+        content = "".join(cell["source"])
+        text += (
+            f"{linked(content, source)}\n\n" if cell["cell_type"] == "markdown" else f"```python\n{content}\n```\n\n"
+        )
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                picture = f"{source.stem}-{number}.png"
+                (PAGES / picture).write_bytes(base64.b64decode(data["image/png"]))
+                text += f"![what the cell draws]({picture})\n\n"
+            else:
+                text += f"```text\n{''.join(output.get('text') or data['text/plain']).rstrip()}\n```\n\n"
     return text
 
 
@@ -81,12 +116,15 @@ def main() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
             target.write_text(page(path), encoding="utf-8")
-        elif path.suffix in (".png", ".svg"):
+        elif path.suffix in (".css", ".png", ".svg"):
             shutil.copy(path, target)
     for name, target in GATHERED.items():
         content = page(ROOT / name) if name.endswith(".md") else (ROOT / name).read_text(encoding="utf-8")
         (PAGES / target).write_text(content, encoding="utf-8")
     (PAGES / EXAMPLES).write_text(examples(), encoding="utf-8")
+    for name in NOTEBOOKS:
+        source = ROOT / "examples" / f"{name}.ipynb"
+        (PAGES / f"{name}.md").write_text(notebook(source), encoding="utf-8")
     for picture in (ROOT / "recipes" / "mini").glob("*.png"):
         shutil.copy(picture, PAGES)
     settings = (ROOT / "zensical.toml").read_text(encoding="utf-8")

@@ -106,7 +106,8 @@ def draw(vectors: dict[str, np.ndarray]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(vectors), figsize=(10, 4.6), constrained_layout=True)
+    pyplot.rcParams["font.size"] = 12.5
+    figure, panels = pyplot.subplots(1, len(vectors), figsize=(10, 5), constrained_layout=True)
     colors = {"joy": "tab:orange", "anger": "tab:red", "gratitude": "tab:green"}
     shapes = {"food": "o", "work": "^"}
     for panel, (instruction, rows) in zip(panels, vectors.items(), strict=True):
@@ -116,7 +117,7 @@ def draw(vectors: dict[str, np.ndarray]) -> None:
             for emotion, color in colors.items():
                 some = [n for n, (a, b, _) in enumerate(COMMENTS) if (a, b) == (topic, emotion)]
                 panel.scatter(*points[some].T, c=color, marker=shape, s=70, label=f"{topic}, {emotion}")
-        panel.set(title=instruction.strip(), xticks=[], yticks=[])
+        panel.set(title=instruction.strip().replace(" for ", "\nfor "), xticks=[], yticks=[])
     panels[-1].legend(loc="best", frameon=False)
     PICTURE.parent.mkdir(exist_ok=True)
     figure.savefig(PICTURE, dpi=120)
