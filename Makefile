@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
-INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm screenshots dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm kills screenshots dist clean
 
 test: check
 	$(BIN)/python -m pytest
@@ -14,22 +13,9 @@ test: check
 test-quick: check
 	$(BIN)/python -m pytest -m "not slow"
 
-# one environment for each library: their requirements conflict
-test-integrations: $(INTEGRATIONS:%=.integrations/%)
-	$(PYTHON) tests/integrations/run.py --environments .integrations/frameworks
-
-.integrations/wheels: $(NATIVE) pyproject.toml $(shell find src -name '*.py')
-	rm -rf $@
-	$(PYTHON) -m pip wheel -q --no-deps -w $@ .
-
-# some of these packages require the unmaintained InstructorEmbedding, so this one is installed last, over it
-.integrations/%: .integrations/wheels tests/test_integrations.py
-	$(PYTHON) -m venv .integrations/$*-venv
-	.integrations/$*-venv/bin/python -m pip install -q torch==$$(sed -n 's/^torch==//p' constraints.txt) pytest
-	.integrations/$*-venv/bin/python -m pip install -q .integrations/wheels/*.whl $$(sed -n 's/^# $*: //p' tests/test_integrations.py)
-	.integrations/$*-venv/bin/python -m pip install -q --force-reinstall --no-deps .integrations/wheels/*.whl
-	.integrations/$*-venv/bin/python -m pytest tests/test_integrations.py -k $(subst -,_,$*) --require-libraries
-	touch $@
+# an environment for each framework, in .integrations: their requirements conflict
+test-integrations:
+	$(PYTHON) tests/integrations/run.py
 
 # the quick tests with the oldest dependencies that pyproject.toml allows
 test-lowest:
@@ -46,6 +32,10 @@ demo: $(VENV)/ready
 # ten times the server's capacity for a minute, then ten minutes of load under which its memory must stay flat
 storm: $(VENV)/ready
 	STORM_SECONDS=60 STEADY_SECONDS=600 $(BIN)/python -m pytest -s tests/serving/test_storm.py
+
+# writers of indexes killed at fifty random moments, on each store that is installed
+kills: $(VENV)/ready
+	PYTHONPATH=src:. $(BIN)/python -m tests.index.kills
 
 # the pictures of docs/serving.md, taken from a real server with a headless browser
 screenshots: $(VENV)/ready
