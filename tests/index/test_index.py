@@ -151,7 +151,7 @@ def test_refusals_of_a_search(index, name):
 
 def test_refusals_of_rows(index):
     with pytest.raises(
-        InputError, match=r"rows\[0\] has the column 'colour'; the columns of the index are: topic, year"
+        InputError, match=r"rows\[0\] has the column 'colour'; .* are: topic, year; leave it out, .* --keep colour"
     ):
         index.add([{"text": "x", "colour": 1}])
     with pytest.raises(InputError, match=r"has the instruction 'Other: '.*--field NAME -i 'Other: '"):
@@ -184,13 +184,19 @@ def test_a_later_version_is_refused(tmp_path, models):
     index = Index.create(str(tmp_path / "i"), models["relu"], store="parquet")
     path = tmp_path / "i" / manifests.NAME
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": 99}))
-    with pytest.raises(InputError, match=r"of version 99.*pip install -U"):
+    with pytest.raises(InputError, match=r"of version 99.*pip install -U instructor-embed"):
         Index.open(index.store.location)
     path.write_text("{}")
     with pytest.raises(InputError, match="is not the manifest of an index"):
         Index.open(index.store.location)
     with pytest.raises(InputError, match=r"is not an index: .* make one: instructor-embed index build"):
         Index.open(str(tmp_path / "nothing"))
+    file = tmp_path / "vectors.parquet"
+    file.touch()
+    with pytest.raises(InputError, match=r"is a file, not an index; .* index build .*vectors.parquet -o NEW"):
+        Index.open(str(file))
+    with pytest.raises(InputError, match="an index is a folder; name a new folder: -o NEW"):
+        Index.create(str(file), Words())
 
 
 def test_the_model_is_loaded_by_the_manifest(tmp_path, folders):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -41,6 +42,8 @@ def store_of(location: str, kind: str | None = None) -> Store:
         return _servers()[SERVERS[scheme]](location)
     if kind is not None:
         choose("--store", kind, FOLDERS)
+    if os.path.isfile(location):
+        raise InputError(f"{location} is a file, and an index is a folder; name a new folder: -o NEW")
     if manifests.exists(location):
         stored = manifests.read(location).store
         if kind not in (None, stored):
