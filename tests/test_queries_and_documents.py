@@ -41,9 +41,9 @@ def test_sides_have_their_instructions(encoder):
         np.testing.assert_array_equal(encoder.encode(TEXTS, prompt=instruction), expected)
     pairs = [Pair("Represent the title: ", "zinc"), Pair(QUERIES, "rye bread")]
     np.testing.assert_array_equal(encoder.encode_query(OWN), encoder.encode(pairs))
-    given = encoder.encode(TEXTS, instruction="Represent it: ")
-    np.testing.assert_array_equal(encoder.encode_query(TEXTS, prompt="Represent it: "), given)
-    np.testing.assert_array_equal(encoder.encode_query(TEXTS, 8, instruction="Represent it: "), given)
+    expected = encoder.encode(TEXTS, instruction="Represent it: ")
+    np.testing.assert_array_equal(encoder.encode_query(TEXTS, prompt="Represent it: "), expected)
+    np.testing.assert_array_equal(encoder.encode_query(TEXTS, 8, instruction="Represent it: "), expected)
 
 
 def test_neutral_arguments_change_nothing(encoder):

@@ -29,7 +29,7 @@ def postgres():
 
 @pytest.fixture
 def qdrant_server(monkeypatch):
-    """A client that keeps its collections in memory in the place of one of a server."""
+    """The local mode of the client instead of a server."""
     library = pytest.importorskip("qdrant_client", reason="qdrant-client is not installed")
     from instructor_embedding.index.stores import qdrant_server
 
