@@ -1,8 +1,8 @@
 """Writers that are killed at random moments, and readers beside them.
 
-``python -m tests.index.kills [STORE ...] [--kills 50]`` builds an index and then adds to it, again and again, kills the
-writer with SIGKILL in the midst of it, and gives the same command again. After every kill the index is opened and
-searched: every acknowledged row must be there, none twice. While a writer works, a reader must see complete batches.
+``python -m tests.index.kills [STORE ...] [--kills 50]`` builds an index and then adds to it, again and again; the
+writer dies of SIGKILL in the midst of it, and the same command is given again. After every kill the index is opened
+and searched: every acknowledged row must be there, none twice. A reader beside a writer must see complete batches.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,7 @@ STORES = {
 APPENDED = ("parquet", "usearch")  # rows are added, never changed
 ALONE = ("qdrant",)  # one process at a time: there is no reader beside a writer
 ROWS, BATCH = 400, 5
-MOST = 24  # batches that a writer stores before it is killed
+MOST = 24  # batches that a writer stores at most before the one in which it is killed
 
 
 def rows_of(step):
@@ -52,8 +53,8 @@ def changed(step, store):
     return [row | {"text": row["text"].replace("bread", "wheat")} for row in rows_of(step)]
 
 
-def write(location, store, step):
-    """The writer: prints a line when it starts and one per batch that it stores."""
+def write(location, store, step, stop, share):
+    """The writer: prints a line when it starts and one per batch that it stores; dies within the batch after `stop`."""
     kind = None if "://" in location else store
     if store_of(location, kind).read_manifest() is None:
         index = Index.create(location, Words(), store=kind)
@@ -61,11 +62,17 @@ def write(location, store, step):
         index = Index.open(location, Words())
     print("ready", flush=True)
     # a batch per call: when `add` returns, its rows are acknowledged
-    rows = changed(step, store)
+    rows, stored = changed(step, store), 0
     for at in range(0, len(rows), BATCH):
+        start = time.perf_counter()
         added = index.add(rows[at : at + BATCH])
-        if added.new or added.updated:
-            print(at + BATCH, flush=True)
+        if not (added.new or added.updated):
+            continue
+        print(at + BATCH, flush=True)
+        stored += 1
+        if stored == stop:
+            delay = 1.5 * share * (time.perf_counter() - start)
+            threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
     index.close()
 
 
@@ -84,24 +91,19 @@ def checked(location, acknowledged, growing=False):
 
 def killed(location, store, step, chance, reads):
     """Start a writer and kill it at a random moment; returns the rows that it acknowledged, and whether it died."""
-    command = [sys.executable, "-m", "tests.index.kills", "--write", location, store, step]
+    stop, share = 1 + chance.randrange(MOST), chance.random()
+    command = [sys.executable, "-m", "tests.index.kills", "--write", location, store, step, str(stop), str(share)]
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT)
-    stop, stored = chance.randrange(MOST), 0
     assert writer.stdout.readline() == "ready\n", "the writer failed"
-    for _ in range(stop):
-        line = writer.stdout.readline()
-        if not line:
-            break
-        stored = int(line)
-    if store not in ALONE:
-        reads.append(len(checked(location, changed(step, store)[:stored], growing=True)))
-        assert reads[-1] % BATCH == 0, f"a reader saw {reads[-1]} rows, not complete batches of {BATCH}"
-    time.sleep(chance.random() * 0.02)
-    writer.send_signal(signal.SIGKILL)
-    for line in writer.stdout:
-        stored = int(line)
+    line = writer.stdout.readline()
+    if store not in ALONE and line:
+        rows = checked(location, changed(step, store)[: int(line)], growing=True)
+        assert len(rows) % BATCH == 0, f"a reader saw {len(rows)} rows, not complete batches of {BATCH}"
+        reads.append(writer.poll() is None)
+    lines = [line, *writer.stdout]
     writer.wait()
+    stored = max((int(line) for line in lines if line), default=0)
     return changed(step, store)[:stored], writer.returncode == -signal.SIGKILL
 
 
@@ -125,7 +127,8 @@ def run(store, kills, folder, seed=0):
         everything = checked(location, [])
         assert sorted(map(int, everything)) == list(range(ROWS + ROWS // 2)), "rows are missing"
         counts["indexes"] += 1
-    return counts | {"reads beside a writer": len(reads)}
+        print(store, counts, file=sys.stderr, flush=True)
+    return counts | {"reads beside a writer": sum(reads)}
 
 
 def write_again(location, store, step):
@@ -154,10 +157,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stores", nargs="*", help=f"default: those of {', '.join(STORES)} that are installed")
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--write", nargs=3, metavar=("LOCATION", "STORE", "STEP"), help=argparse.SUPPRESS)
+    parser.add_argument("--write", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.write:
-        return write(*arguments.write)
+        *target, stop, share = arguments.write
+        return write(*target, int(stop), float(share))
     for store in arguments.stores or [name for name, library in STORES.items() if importlib.util.find_spec(library)]:
         start = time.time()
         with home(store) as folder:

@@ -13,4 +13,4 @@ def test_a_killed_writer_resumes(store, tmp_path):
     if importlib.util.find_spec(kills.STORES[store]) is None:
         pytest.skip(f"{store} is not installed")
     counts = kills.run(store, 1, tmp_path)
-    assert counts["build"] + counts["add"] == counts["reads beside a writer"] == 1
+    assert counts["build"] + counts["add"] == counts["indexes"] == 1
