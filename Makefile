@@ -5,9 +5,8 @@ BIN = $(VENV)/bin
 # a process per core with a thread each, so that they do not wait for each other
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
-INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest test-without-torch test-gpu test-dist demo lint check types docs docs-serve pages notebooks sanitize test-ray storm fuzz faults screenshots dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest test-without-torch test-gpu test-dist demo lint check types docs docs-serve pages notebooks sanitize test-ray storm kills fuzz faults screenshots dist clean
 
 test: check
 	$(PYTEST)
@@ -16,22 +15,9 @@ test: check
 test-quick: check
 	$(PYTEST) -m "not slow"
 
-# one environment for each library: their requirements conflict
-test-integrations: $(INTEGRATIONS:%=.integrations/%)
-	$(PYTHON) tests/integrations/run.py --environments .integrations/frameworks
-
-.integrations/wheels: $(NATIVE) pyproject.toml $(shell find src -name '*.py')
-	rm -rf $@
-	$(PYTHON) -m pip wheel -q --no-deps -w $@ .
-
-# some of these packages require the unmaintained InstructorEmbedding, so this one is installed last, over it
-.integrations/%: .integrations/wheels tests/test_integrations.py
-	$(PYTHON) -m venv .integrations/$*-venv
-	.integrations/$*-venv/bin/python -m pip install -q torch==$$(sed -n 's/^torch==//p' constraints.txt) pytest
-	.integrations/$*-venv/bin/python -m pip install -q .integrations/wheels/*.whl $$(sed -n 's/^# $*: //p' tests/test_integrations.py)
-	.integrations/$*-venv/bin/python -m pip install -q --force-reinstall --no-deps .integrations/wheels/*.whl
-	.integrations/$*-venv/bin/python -m pytest tests/test_integrations.py -k $(subst -,_,$*) --require-libraries
-	touch $@
+# an environment for each framework, in .integrations: their requirements conflict
+test-integrations:
+	$(PYTHON) tests/integrations/run.py
 
 # the quick tests with the oldest dependencies that pyproject.toml allows
 test-lowest:
@@ -74,6 +60,10 @@ test-ray: $(VENV)/ready
 	.ray/bin/python -m pip install -q -c constraints.txt torch
 	.ray/bin/python -m pip install -q -c constraints.txt -e ".[ray]" "moto[server]>=5" pytest
 	.ray/bin/python -m pytest -s tests/bulk/test_ray.py tests/bulk/test_object_store.py
+
+# writers of indexes killed at fifty random moments, on each store that is installed
+kills: $(VENV)/ready
+	PYTHONPATH=src:. $(BIN)/python -m tests.index.kills
 
 # the pictures of docs/serving.md, taken from a real server with a headless browser
 screenshots: $(VENV)/ready

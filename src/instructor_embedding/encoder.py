@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from instructor_embedding import vectors as arithmetic
 from instructor_embedding.engine import native_library, pipeline
 from instructor_embedding.engine.backends.native import NativeBackend, supports
-from instructor_embedding.engine.gather import gathered
-from instructor_embedding.engine.options import Truncate
+from instructor_embedding.engine.options import PeerOptions, Truncate, VectorOptions
+from instructor_embedding.engine.request import prompts_of, request, side
 from instructor_embedding.errors import InputError, MissingExtraError, choose, known_keywords
-from instructor_embedding.instruction import Instruction, as_pairs, is_single, iter_pairs
+from instructor_embedding.instruction import Instruction, as_pairs, iter_pairs
 from instructor_embedding.model import hub
 from instructor_embedding.model.folder.contents import read_contents
 from instructor_embedding.model.packed import Float32, Int32
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PRECISIONS = ("exact", "fast", "int8")
 
@@ -36,7 +39,7 @@ class Encoder:
         else ``"exact"``.
     threads : int, optional
         Default: as many as CPUs that this process may use.
-    cache_folder, token, revision, local_files_only
+    cache_folder, token, revision, local_files_only, prompts
         As for `INSTRUCTOR`.
 
     Raises
@@ -56,6 +59,8 @@ class Encoder:
     default_instruction : str or Instruction, optional
         The instruction of texts that have none, unless a call passes one; ``""`` says that there is none on
         purpose. Default: None.
+    prompts : dict of str to str
+        Instructions by name, as of `INSTRUCTOR`.
 
     Examples
     --------
@@ -75,6 +80,7 @@ class Encoder:
         token: str | bool | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
+        prompts: Mapping[str, str | Instruction] | None = None,
     ) -> None:
         if not isinstance(model, (str, os.PathLike)) or not os.fspath(model):
             raise InputError(f"model must be a folder or a hub id, got {model!r}")
@@ -91,6 +97,7 @@ class Encoder:
             raise _unsupported(self.precision)
         self.backend = NativeBackend(weights, self.precision, threads)
         self.default_instruction: str | Instruction | None = None
+        self.prompts = prompts_of(prompts)
 
     @known_keywords
     def encode(
@@ -102,6 +109,7 @@ class Encoder:
         *,
         instruction: str | Instruction | None = None,
         truncate: Truncate = "warn",
+        **options: Unpack[PeerOptions],
     ) -> Float32:
         """Encode texts, each with its own instruction; arguments and errors are those of ``INSTRUCTOR.encode``.
 
@@ -109,13 +117,23 @@ class Encoder:
         -------
         float32 of shape (n, dim); (dim,) for a single text (a str, `Pair` or dict).
         """
-        budget = pipeline.budget_of(batch_size)
-        pairs = as_pairs(sentences, instruction, self.default_instruction)
-        windows = pipeline.encode(pairs, self.tokens, self.backend, budget, truncate)
-        vectors: Float32 = gathered(windows, len(pairs), self.dimension, bool(show_progress_bar))
+        call = request(self, sentences, batch_size, instruction, truncate, options, show_progress_bar)
+        vectors: Float32 = call.vectors(self)
         if normalize_embeddings:
             vectors = arithmetic.unit(vectors)
-        return vectors[0] if is_single(sentences) else vectors
+        return vectors[0] if call.single else vectors
+
+    @known_keywords
+    def encode_query(self, sentences: Any, batch_size: int = 32, **options: Unpack[VectorOptions]) -> Float32:
+        """Encode queries: `encode`, where texts without an instruction get ``prompts["query"]``."""
+        pairs, others = side(self, "query", sentences, options)
+        return self.encode(pairs, batch_size, **others)
+
+    @known_keywords
+    def encode_document(self, sentences: Any, batch_size: int = 32, **options: Unpack[VectorOptions]) -> Float32:
+        """Encode documents: `encode`, where texts without an instruction get ``prompts["document"]``."""
+        pairs, others = side(self, "document", sentences, options)
+        return self.encode(pairs, batch_size, **others)
 
     @known_keywords
     def encode_stream(

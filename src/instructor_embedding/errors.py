@@ -23,9 +23,9 @@ An unknown keyword argument raises ``TypeError``, as everywhere in Python, with 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any, TypeVar, cast
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -118,7 +118,7 @@ def choose(argument: str, value: Any, known: Iterable[str]) -> str:
 
 def known_keywords(function: _F) -> _F:
     """Decorate a function so that a misspelled keyword argument raises ``TypeError`` with the nearest known name."""
-    known = [name for name in signature(function).parameters if name != "self"]
+    known = list(_keywords(function))
 
     @wraps(function)
     def checked(*arguments: Any, **options: Any) -> Any:
@@ -129,3 +129,13 @@ def known_keywords(function: _F) -> _F:
         return function(*arguments, **options)
 
     return cast(_F, checked)
+
+
+def _keywords(function: Callable[..., Any]) -> Iterator[str]:
+    """Yield the keywords of a function, those of ``**options: Unpack[SomeTypedDict]`` by its keys."""
+    for name, parameter in signature(function).parameters.items():
+        if parameter.kind is Parameter.VAR_KEYWORD:
+            options = str(parameter.annotation).removeprefix("Unpack[").removesuffix("]")
+            yield from function.__globals__[options].__annotations__
+        elif name != "self":
+            yield name

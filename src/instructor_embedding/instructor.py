@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,13 +15,21 @@ from instructor_embedding.engine import pipeline
 from instructor_embedding.engine.backend import Backend
 from instructor_embedding.engine.backends.eager import EagerBackend
 from instructor_embedding.engine.conversion import converted, normalized
+from instructor_embedding.engine.encode_types import encode_method
 from instructor_embedding.engine.features import attention_mask, features, inputs_of
-from instructor_embedding.engine.gather import gathered
-from instructor_embedding.engine.options import Options, Single, StatesOptions, Truncate, check_output
+from instructor_embedding.engine.options import (
+    EncodeOptions,
+    PeerModelOptions,
+    PeerOptions,
+    Truncate,
+    check_output,
+    check_peer_model,
+)
+from instructor_embedding.engine.request import prompts_of, request, side
 from instructor_embedding.engine.runtime import Runtime
 from instructor_embedding.errors import InputError, known_keywords
 from instructor_embedding.extras import need
-from instructor_embedding.instruction import Instruction, as_pairs, is_single, iter_pairs
+from instructor_embedding.instruction import Instruction, as_pairs, iter_pairs
 from instructor_embedding.model import hub
 from instructor_embedding.model.cosine import cosines
 from instructor_embedding.model.device import device_of, dtype_of
@@ -67,12 +75,17 @@ class INSTRUCTOR(Embedder):
         ``"exact"``, or, faster on a CPU: ``"fast"`` computes in bfloat16, where the CPU has it (cosine to exact vectors
         about 0.99998), ``"int8"`` in 8 bits (about 0.9997). Default: ``"int8"`` for folders of quantized weights where
         that is fast, else ``"exact"``.
+    prompts : dict of str to str, optional
+        Instructions by name, see the attribute.
 
     Attributes
     ----------
     default_instruction : str or Instruction, optional
         The instruction of texts that have none, in calls without ``instruction=``; ``""`` says that there is none on
         purpose, for libraries that call `encode` with two documents like an unnested pair. Default: None.
+    prompts : dict of str to str
+        Instructions by name: ``"query"`` of `encode_query`, ``"document"`` of `encode_document`, and further ones for
+        ``encode(..., prompt_name=NAME)``.
 
     Raises
     ------
@@ -103,9 +116,12 @@ class INSTRUCTOR(Embedder):
         dtype: str | torch.dtype | None = None,
         backend: str = "torch",
         precision: str | None = None,
+        prompts: Mapping[str, str | Instruction] | None = None,
+        **options: Unpack[PeerModelOptions],
     ) -> None:
         if not isinstance(model_name_or_path, (str, os.PathLike)) or not os.fspath(model_name_or_path):
             raise InputError(f"model_name_or_path must be a folder or a hub id, got {model_name_or_path!r}")
+        check_peer_model(options)
         target, kind, runtime = device_of(device), dtype_of(dtype), Runtime(backend, precision)
         folder = hub.resolve(
             model_name_or_path,
@@ -119,48 +135,10 @@ class INSTRUCTOR(Embedder):
         self.runtime = runtime
         self.folder = folder
         self.default_instruction: str | Instruction | None = None
+        self.prompts = prompts_of(prompts)
         self.to(device=target, dtype=kind)
 
-    @overload
-    def encode(
-        self, sentences: Any, batch_size: int = ..., *, convert_to_tensor: Literal[True], convert_to_numpy: bool = ...,
-        output_value: Literal["sentence_embedding"] = ..., **options: Unpack[Options],
-    ) -> Tensor: ...  # fmt: skip
-    @overload
-    def encode(
-        self, sentences: Any, batch_size: int = ..., *, convert_to_tensor: Literal[False] = ...,
-        convert_to_numpy: Literal[True] = ..., output_value: Literal["sentence_embedding"] = ...,
-        **options: Unpack[Options],
-    ) -> Float32: ...  # fmt: skip
-    @overload
-    def encode(  # a str is an Iterable too: the first that fits counts
-        self, sentences: Single, batch_size: int = ..., *, convert_to_numpy: Literal[False],
-        convert_to_tensor: Literal[False] = ..., output_value: Literal["sentence_embedding"] = ...,
-        **options: Unpack[Options],
-    ) -> Tensor: ...  # fmt: skip
-    @overload
-    def encode(
-        self, sentences: Iterable[Any], batch_size: int = ..., *, convert_to_numpy: Literal[False],
-        convert_to_tensor: Literal[False] = ..., output_value: Literal["sentence_embedding"] = ...,
-        **options: Unpack[Options],
-    ) -> list[Tensor]: ...  # fmt: skip
-    @overload
-    def encode(
-        self, sentences: Single, *, output_value: Literal["token_embeddings"], **options: Unpack[StatesOptions]
-    ) -> Tensor: ...
-    @overload
-    def encode(
-        self, sentences: Iterable[Any], *, output_value: Literal["token_embeddings"], **options: Unpack[StatesOptions]
-    ) -> list[Tensor]: ...
-    @overload
-    def encode(
-        self, sentences: Single, *, output_value: None, **options: Unpack[StatesOptions]
-    ) -> dict[str, Tensor]: ...
-    @overload
-    def encode(
-        self, sentences: Iterable[Any], *, output_value: None, **options: Unpack[StatesOptions]
-    ) -> list[dict[str, Tensor]]: ...
-
+    @encode_method
     @known_keywords
     def encode(
         self,
@@ -175,6 +153,7 @@ class INSTRUCTOR(Embedder):
         *,
         instruction: str | Instruction | None = None,
         truncate: Truncate = "warn",
+        **options: Unpack[PeerOptions],
     ) -> Any:
         """Encode texts, each with its own instruction.
 
@@ -201,6 +180,9 @@ class INSTRUCTOR(Embedder):
         truncate : str
             For texts longer than ``max_seq_length``: ``"warn"`` truncates them and warns once with their number,
             ``"error"`` refuses, ``"quiet"`` truncates. `count_tokens` gives the lengths.
+        **options
+            Of sentence-transformers: ``prompt`` is the same as `instruction`, ``prompt_name`` one of `prompts`, and
+            ``truncate_dim`` keeps the first dimensions.
 
         Returns
         -------
@@ -217,22 +199,37 @@ class INSTRUCTOR(Embedder):
             The model's weights give a vector that is zero or not finite.
         """
         check_output(output_value)
-        budget = pipeline.budget_of(batch_size)
-        pairs = as_pairs(sentences, instruction, self.default_instruction)
+        call = request(self, sentences, batch_size, instruction, truncate, options, show_progress_bar)
+        if output_value != "sentence_embedding" and call.dimensions is not None:
+            raise InputError(f"truncate_dim has no meaning with output_value={output_value!r}; leave it out")
         self._prepare(device)
         results: Any
         if output_value == "sentence_embedding":
-            windows = pipeline.encode(pairs, self.tokens, self.backend, budget, truncate)
-            vectors = gathered(windows, len(pairs), self.dimension, bool(show_progress_bar))
-            vectors = normalized(vectors) if normalize_embeddings and not self.head.normalize else vectors
+            vectors = call.vectors(self)
+            unit = self.head.normalize and call.dimensions is None
+            vectors = normalized(vectors) if normalize_embeddings and not unit else vectors
             results = converted(vectors, convert_to_numpy, convert_to_tensor, self.device)
         else:
-            windows = pipeline.encode_states(pairs, self.tokens, EagerBackend(self), budget, truncate)
+            windows = pipeline.encode_states(call.pairs, self.tokens, EagerBackend(self), call.budget, truncate)
             if output_value is None:
                 results = features(windows, self, batch_size)
             else:
                 results = [rows.clone() for window in windows for rows in window.states or []]
-        return results[0] if is_single(sentences) else results
+        return results[0] if call.single else results
+
+    @encode_method
+    @known_keywords
+    def encode_query(self, sentences: Any, batch_size: int = 32, **options: Unpack[EncodeOptions]) -> Any:
+        """Encode queries: `encode`, where texts without an instruction get ``prompts["query"]``."""
+        pairs, others = side(self, "query", sentences, options)
+        return self.encode(pairs, batch_size, **others)
+
+    @encode_method
+    @known_keywords
+    def encode_document(self, sentences: Any, batch_size: int = 32, **options: Unpack[EncodeOptions]) -> Any:
+        """Encode documents: `encode`, where texts without an instruction get ``prompts["document"]``."""
+        pairs, others = side(self, "document", sentences, options)
+        return self.encode(pairs, batch_size, **others)
 
     @known_keywords
     def encode_stream(
@@ -357,9 +354,11 @@ class INSTRUCTOR(Embedder):
         """The checkpoint's ``tokenizers.Tokenizer``."""
         return self.tokens.tokenizer
 
-    def get_sentence_embedding_dimension(self) -> int:
+    def get_embedding_dimension(self) -> int:
         """Return ``dimension``."""
         return self.dimension
+
+    get_sentence_embedding_dimension = get_embedding_dimension
 
     @property
     def backend(self) -> Backend:

@@ -27,12 +27,26 @@ def postgres():
         running.cleanup()
 
 
-@pytest.fixture(params=["lancedb", "parquet", "postgres", "qdrant"])
+@pytest.fixture
+def qdrant_server(monkeypatch):
+    """The local mode of the client instead of a server."""
+    library = pytest.importorskip("qdrant_client", reason="qdrant-client is not installed")
+    from instructor_embedding.index.stores import qdrant_server
+
+    client = library.QdrantClient(":memory:")
+    client.close = lambda: None  # further stores of the test use it
+    monkeypatch.setattr(qdrant_server, "connect", lambda address: client)
+    return "qdrant://localhost"
+
+
+@pytest.fixture(params=["lancedb", "parquet", "usearch", "postgres", "qdrant", "qdrant-server"])
 def target(request, tmp_path):
     """Location and store of a new index."""
     if request.param == "postgres":
         return f"{request.getfixturevalue('postgres')}#t{abs(hash(str(tmp_path))) % 10**12}", None
-    library = {"lancedb": "lancedb", "qdrant": "qdrant_edge"}.get(request.param, "pyarrow")
+    if request.param == "qdrant-server":
+        return f"{request.getfixturevalue('qdrant_server')}#titles", None
+    library = {"lancedb": "lancedb", "qdrant": "qdrant_edge", "usearch": "usearch"}.get(request.param, "pyarrow")
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
     return str(tmp_path / "index"), request.param

@@ -48,8 +48,11 @@ def test_a_csv(tmp_path):
     assert [row.id for row in rows] == [f"{path}#2", f"{path}#4"]
     with pytest.raises(InputError, match="line 2: text is 'rye', not an int; keep it as text: --keep text"):
         list(Source(str(path), keep={"text": "int"}).rows())
-    with pytest.raises(InputError, match="has no column 'yaer'"):
-        list(Source(str(path), keep={"yaer": "int"}).rows())
+    for source in (Source(str(path), keep={"yaer": "int"}), Source(str(path), id_column="yaer")):
+        with pytest.raises(InputError, match=r"has no column 'yaer'.*'year'"):
+            list(source.rows())
+    with pytest.raises(InputError, match=r"has no column 'txt'.*'text'"):
+        list(Source(str(path), text_column="txt").rows())
 
 
 def test_a_folder(tmp_path):

@@ -20,15 +20,25 @@ FRAMEWORKS = {
     "bertopic": ["bertopic"],
     "keybert": ["keybert"],
 }
-STORES = {"stores": ["lancedb", "pgserver", "psycopg[binary]", "pgvector", "pyarrow", "qdrant-edge-py"]}
+# classes of other packages that import InstructorEmbedding
+EXISTING = {
+    "existing-langchain": ["langchain-community"],
+    "existing-haystack": ["instructor-embedders-haystack", "haystack-ai<2.20"],
+    "existing-llama-index": ["llama-index-embeddings-instructor", "llama-index-core"],
+}
+STORES = {
+    "stores": [
+        *("lancedb", "pgserver", "psycopg[binary]", "pgvector", "pyarrow", "qdrant-client", "qdrant-edge-py", "usearch")
+    ]
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"default: {', '.join([*FRAMEWORKS, *STORES])}")
+    parser.add_argument("names", nargs="*", help=f"default: {', '.join([*FRAMEWORKS, *EXISTING, *STORES])}")
     parser.add_argument("--environments", type=Path, default=ROOT / ".integrations")
     arguments = parser.parse_args()
-    known = FRAMEWORKS | STORES
+    known = FRAMEWORKS | EXISTING | STORES
     names = arguments.names or list(known)
     if unknown := set(names) - set(known):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
@@ -44,13 +54,25 @@ def passes(name: str, requirements: list[str], environment: Path) -> bool:
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
         subprocess.run([*install, "-c", ROOT / "constraints.txt", "torch"], check=True)
         subprocess.run([*install, "pytest", ROOT, *requirements], check=True)
+        # some require the unmaintained InstructorEmbedding, so this package is installed last, over it
+        subprocess.run([*install, "--force-reinstall", "--no-deps", ROOT], check=True)
         (environment / "ready").touch()
-    own = f"tests/integrations/test_{name.replace('-', '_')}.py"
-    tests = ["tests/index"] if name in STORES else [own, "tests/integrations/test_snippets.py"]
-    options = ["-o", "asyncio_mode=auto"] if name == "langchain" else []
-    command = ["env", f"PYTHONPATH={ROOT / 'src'}", python, "-m", "pytest", "-q", "-rs", *options, *tests]
+    command = [python, "-m", "pytest", "-q", "-rs", *arguments_of(name)]
+    if name not in EXISTING:  # those are tested as installed
+        command = ["env", f"PYTHONPATH={ROOT / 'src'}", *command]
     print(f"== {name}", flush=True)
     return subprocess.run(command, cwd=ROOT).returncode == 0
+
+
+def arguments_of(name: str) -> list[str]:
+    """Return the tests of an environment, as arguments of pytest."""
+    if name in STORES:
+        return ["tests/index"]
+    if name in EXISTING:
+        test = name.removeprefix("existing-").replace("-", "_")
+        return ["tests/integrations/test_existing_classes.py", "-k", test, "--require-libraries"]
+    options = ["-o", "asyncio_mode=auto"] if name == "langchain" else []
+    return [f"tests/integrations/test_{name.replace('-', '_')}.py", "tests/integrations/test_snippets.py", *options]
 
 
 if __name__ == "__main__":

@@ -28,6 +28,11 @@ assert_type(next(model.encode_stream(iter(["a"]))), Array)
 assert_type(model.similarity(model.encode(pairs), model.encode(pairs)), Tensor)
 assert_type(model.refresh(), None)
 assert_type(Encoder("folder", threads=2).encode(pairs), Array)
+assert_type(model.encode_query("a text"), Array)
+assert_type(model.encode_query(pairs, 64, prompt_name="query", truncate_dim=128), Array)
+assert_type(model.encode_document(["a text"], convert_to_tensor=True), Tensor)
+assert_type(model.encode_document(["a text"], convert_to_numpy=False), list[Tensor])
+assert_type(Encoder().encode_query("a text", normalize_embeddings=True), Array)
 assert_type(Encoder().similarity([[1.0]], [[2.0]]), Array)
 
 INSTRUCTOR("folder", devise="cpu")  # wrong
@@ -39,4 +44,8 @@ model.encode_stream(pairs, batch_sise=3)  # wrong
 model.save("folder", layuot="legacy-1.0")  # wrong
 Encoder("folder", thread=2)  # wrong
 Encoder("folder").encode(pairs, convert_to_tensor=True)  # wrong
+model.encode_query(pairs, promt_name="query")  # wrong
+model.encode_document(pairs, precision="int8")  # wrong
+Encoder("folder").encode_query(pairs, device="cpu")  # wrong
+INSTRUCTOR("folder", trust_remote_cod=False)  # wrong
 vectors: list[Any] = model.encode(pairs)  # wrong

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Search texts by meaning.", rich_markup_mode=None)
 
-Location = Annotated[str, typer.Argument(metavar="INDEX", help="Folder, or postgresql://HOST/DATABASE#NAME.")]
+Location = Annotated[
+    str, typer.Argument(metavar="INDEX", help="Folder, postgresql://HOST/DATABASE#NAME or qdrant://HOST#NAME.")
+]
 File = Annotated[
     str,
     typer.Argument(metavar="FILE", help="File of rows as encode reads it, Markdown, a folder of text, or - for stdin."),
@@ -56,7 +58,9 @@ def build(
     model: options.Model = options.DEFAULT,
     instruction: DocumentInstruction = None,
     query_instruction: QueryInstruction = None,
-    store: Annotated[str | None, typer.Option(help="Of a folder: lancedb (default), parquet or qdrant.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Of a folder: lancedb (default), parquet, usearch or qdrant.")
+    ] = None,
     field: Field = None,
     text_column: TextColumn = "text",
     id_column: Id = None,

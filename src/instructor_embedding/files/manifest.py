@@ -107,7 +107,7 @@ def parse(text: str, where: str) -> Manifest:
         if version > VERSION:
             raise InputError(
                 f"{where} is an index of version {version}, and this release reads versions up to {VERSION}; "
-                "install a later one: pip install -U instructor-embedding"
+                "install a later one: pip install -U instructor-embed"
             )
         return Manifest(
             store=str(values["store"]),
@@ -142,6 +142,10 @@ def read(folder: str | os.PathLike[str]) -> Manifest:
     except FileNotFoundError:
         raise InputError(
             f"{folder} is not an index: it has no {NAME}; make one: instructor-embed index build FILE -o {folder}"
+        ) from None
+    except NotADirectoryError:
+        raise InputError(
+            f"{folder} is a file, not an index; make one of its texts: instructor-embed index build {folder} -o NEW"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None

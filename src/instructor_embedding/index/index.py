@@ -328,7 +328,10 @@ class Index:
                 )
             if unknown := [column for column in row.payload if column not in self.manifest.columns]:
                 known = ", ".join(self.manifest.columns) or "none"
-                raise InputError(f"{row.position} has the column {unknown[0]!r}; the columns of the index are: {known}")
+                raise InputError(
+                    f"{row.position} has the column {unknown[0]!r}; the columns of the index are: {known}; leave it "
+                    f"out, or build an index that has it: instructor-embed index build FILE -o NEW --keep {unknown[0]}"
+                )
             yield row
 
     def _batch(self, rows: list[Row]) -> tuple[Batch, int]:

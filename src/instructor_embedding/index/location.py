@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from instructor_embedding.errors import InputError, choose
+from instructor_embedding.extras import need
 from instructor_embedding.files import manifest as manifests
 from instructor_embedding.index.store import Store
 
 DEFAULT = "lancedb"
-FOLDERS = ("lancedb", "parquet", "qdrant")  # stores that are a folder
-SERVERS = {"postgresql": "postgres", "postgres": "postgres"}
+FOLDERS = ("lancedb", "parquet", "usearch", "qdrant")  # stores that are a folder
+SERVERS = {"postgresql": "postgres", "postgres": "postgres", "qdrant": "qdrant", "qdrants": "qdrant"}
 
 
 def store_of(location: str, kind: str | None = None) -> Store:
@@ -21,7 +23,7 @@ def store_of(location: str, kind: str | None = None) -> Store:
     Parameters
     ----------
     location : str
-        A folder; ``postgresql://user@host/database#name``.
+        A folder; ``postgresql://user@host/database#name``; ``qdrant://host:port#name``, over TLS ``qdrants://``.
     kind : str, optional
         Of a folder, one of `FOLDERS`; default: what its manifest names, of a new one ``"lancedb"``.
 
@@ -43,6 +45,8 @@ def store_of(location: str, kind: str | None = None) -> Store:
         raise InputError(f"{location} is a file; an index is a folder")
     if kind is not None:
         choose("--store", kind, FOLDERS)
+    if os.path.isfile(location):
+        raise InputError(f"{location} is a file, and an index is a folder; name a new folder: -o NEW")
     if manifests.exists(location):
         stored = manifests.read(location).store
         if kind not in (None, stored):
@@ -64,12 +68,19 @@ def _folders() -> dict[str, Callable[[str], Store]]:
 
         return ParquetStore(location)
 
+    def usearch(location: str) -> Store:
+        from instructor_embedding.index.stores.candidates import Graph
+        from instructor_embedding.index.stores.parquet import ParquetStore
+
+        need("usearch.index", "an index with a graph in memory")
+        return ParquetStore(location, "usearch", Graph)
+
     def qdrant(location: str) -> Store:
         from instructor_embedding.index.stores.qdrant_edge import QdrantEdgeStore
 
         return QdrantEdgeStore(location)
 
-    return {"lancedb": lancedb, "parquet": parquet, "qdrant": qdrant}
+    return {"lancedb": lancedb, "parquet": parquet, "usearch": usearch, "qdrant": qdrant}
 
 
 def _servers() -> dict[str, Callable[[str], Store]]:
@@ -79,7 +90,13 @@ def _servers() -> dict[str, Callable[[str], Store]]:
         address, name = location_and_name(location)
         return PostgresStore(address, name)
 
-    return {"postgres": postgres}
+    def qdrant(location: str) -> Store:
+        from instructor_embedding.index.stores.qdrant_server import QdrantServerStore, connect
+
+        address, name = location_and_name(location)
+        return QdrantServerStore(connect(address), address, name)
+
+    return {"postgres": postgres, "qdrant": qdrant}
 
 
 def location_and_name(location: str, default: str = "instructor") -> tuple[str, str]:

@@ -8,11 +8,20 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from instructor_embedding.errors import InstructorError
 from instructor_embedding.files.manifest import Manifest
 from instructor_embedding.files.shards import Batch
 from instructor_embedding.index.filters import Condition
 
 Float32 = NDArray[np.float32]
+
+
+class StoreError(InstructorError, OSError):
+    """A database refuses or cannot be reached."""
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return str(self.args[0]) if self.args else ""
 
 
 class Match(NamedTuple):

@@ -1,4 +1,4 @@
-"""Shards of parquet, searched exactly or through their bits, with pyarrow and numpy alone.
+"""Shards of parquet, searched exactly or through candidates: their signs, with pyarrow and numpy alone, or a graph.
 
 The folder is appended to, never changed: rows are not replaced or deleted. For the search the vectors are copied into
 ``.vectors.npy``, which is memory-mapped; it is derived from the shards and made again when they change.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,13 +25,12 @@ from instructor_embedding.files.manifest import Manifest
 from instructor_embedding.files.shards import CALIBRATION, Batch
 from instructor_embedding.index.filters import Condition, to_arrow
 from instructor_embedding.index.store import Float32, Match
+from instructor_embedding.index.stores.candidates import Candidates, Signs
 from instructor_embedding.quantization.codes import PRECISIONS, VectorQuantizer
 
 _WAY_OUT = (
     "build the index again with a store that changes rows: instructor-embed index build FILE -o NEW --store lancedb"
 )
-_CANDIDATES = 16  # rows per result that are rescored after the scan of bits
-_BLOCK = 2**14
 
 
 class ParquetStore:
@@ -41,17 +40,20 @@ class ParquetStore:
     ----------
     location : str
         The folder.
+    name : str
+        Of the store, ``"parquet"`` or ``"usearch"``.
+    candidates : callable
+        Makes the approximate index of a field.
     """
 
-    name = "parquet"
-
-    def __init__(self, location: str) -> None:
-        self.location = location
+    def __init__(self, location: str, name: str = "parquet", candidates: Callable[[], Candidates] = Signs) -> None:
+        self.location, self.name = location, name
         self.folder = Path(location)
         self._manifest: Manifest | None = None
         self._known: dict[str, int] | None = None
         self._vectors: dict[tuple[str, int], NDArray[np.float32]] = {}
-        self._bits: dict[tuple[str, int], NDArray[np.uint64]] = {}
+        self._new_candidates = candidates
+        self._candidates: dict[str, Candidates] = {}
         self._columns: tuple[int, Any] = (-1, None)
         self._lock: IO[bytes] | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -123,12 +125,14 @@ class ParquetStore:
         raise InputError(f"{self.location}: parquet shards get no further field; {_WAY_OUT}")
 
     def nearest(self, field: str, query: Float32, k: int, where: Condition | None, approximate: bool) -> list[Match]:
-        """See `Store`; the approximate search compares bits and rescores the best rows."""
+        """See `Store`; the approximate search rescores candidates."""
         manifest = self.manifest
         rows = self._mapped(manifest, field)
         chosen = None if where is None else self._matching(manifest, where)
-        if approximate and chosen is None and len(rows) > k * _CANDIDATES:
-            chosen = self._near_bits(manifest, field, rows, query, k * _CANDIDATES)
+        candidates = self._candidates_of(field)
+        size = k * candidates.per_result
+        if approximate and chosen is None and len(rows) > size:
+            chosen = candidates.near(rows, query, size)
         if chosen is not None:
             scores, index = vector_math.nearest(query[None], np.asarray(rows[chosen]), k)
             index = chosen[index[0]]
@@ -142,25 +146,32 @@ class ParquetStore:
         raise InputError(f"{self.location}: parquet shards have no full text index; {_WAY_OUT}")
 
     def optimize(self, approximate: bool) -> None:
-        """Write the memory-mapped copy of the vectors."""
+        """Write the memory-mapped copy of the vectors; with `approximate`, make the candidates of this process."""
         for field in self.manifest.fields:
-            self._mapped(self.manifest, field)
+            rows = self._mapped(self.manifest, field)
+            if approximate and len(rows):
+                self._candidates_of(field).near(rows, np.asarray(rows[0]), 1)
 
     @property
     def has_approximate(self) -> bool:
-        """True: the bits of the vectors are the approximate index."""
+        """True: it is made when it is first used."""
         return True
 
     def close(self) -> None:
         """Drop the maps, and let other processes add rows."""
         self._vectors.clear()
-        self._bits.clear()
+        self._candidates.clear()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
+
+    def _candidates_of(self, field: str) -> Candidates:
+        if field not in self._candidates:
+            self._candidates[field] = self._new_candidates()
+        return self._candidates[field]
 
     def _locked(self) -> None:
         """Keep other processes from adding, for the manifest names the shards of one writer."""
@@ -214,21 +225,6 @@ class ParquetStore:
                 file.write(np.ascontiguousarray(codes.decode(rows) if codes else rows, "<f4").tobytes())
         return path
 
-    def _near_bits(
-        self, manifest: Manifest, field: str, rows: NDArray[np.float32], query: Float32, size: int
-    ) -> NDArray[np.int64]:
-        """Return the rows whose signs agree most with the query's, in their order."""
-        key = (field, len(manifest.shards))
-        if key not in self._bits:
-            packed = [_signs(np.asarray(rows[at : at + _BLOCK])) for at in range(0, len(rows), _BLOCK)]
-            self._bits = {key: np.concatenate(packed)}
-        bits = self._bits[key]
-        near = np.empty(len(bits), np.uint16)
-        target = _signs(query[None])
-        for at in range(0, len(bits), _BLOCK):
-            near[at : at + _BLOCK] = np.bitwise_count(bits[at : at + _BLOCK] ^ target).sum(1, dtype=np.uint16)
-        return np.sort(np.argpartition(near, size)[:size]).astype(np.int64)
-
     def _table(self, manifest: Manifest) -> Any:
         """Return ids, texts and payload of all rows as a pyarrow table, read once."""
         if self._columns[0] != len(manifest.shards):
@@ -250,9 +246,3 @@ class ParquetStore:
         rows = self._table(manifest).take(index).to_pylist()
         pairs = zip(rows, scores.tolist(), strict=True)
         return [Match(row.pop("id"), score, row.pop("text"), row) for row, score in pairs]
-
-
-def _signs(rows: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """Return the signs of vectors as words of 64 bits, (n, words)."""
-    packed = np.packbits(rows > 0, axis=1)
-    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)

@@ -6,26 +6,18 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from instructor_embedding.errors import InputError, InstructorError, in_one_line
+from instructor_embedding.errors import InputError, in_one_line
 from instructor_embedding.extras import need
 from instructor_embedding.files import manifest as manifests
 from instructor_embedding.files.manifest import Manifest
 from instructor_embedding.files.shards import Batch
 from instructor_embedding.index.filters import Condition, to_sql
-from instructor_embedding.index.store import Float32, Match
+from instructor_embedding.index.store import Float32, Match, StoreError
 
 _MANIFESTS = "instructor_indexes"
 _KINDS = {"text": "text", "int": "bigint", "float": "double precision", "bool": "boolean"}
 _CANDIDATES = 200  # of the graph, compared at least; pgvector's own 40 loses neighbors
 _LONGEST = 2000  # dimensions that its graph can index
-
-
-class StoreError(InstructorError, OSError):
-    """A database refuses or cannot be reached."""
-
-    def __str__(self) -> str:
-        """Return the message."""
-        return str(self.args[0]) if self.args else ""
 
 
 class PostgresStore:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from instructor_embedding.errors import InputError
 from instructor_embedding.extras import need
 from instructor_embedding.files import manifest as manifests
 from instructor_embedding.files.manifest import Manifest
@@ -150,10 +149,7 @@ class QdrantEdgeStore:
 
     def full_text(self, query: str, k: int, where: Condition | None) -> list[Match]:
         """Raise InputError: texts are matched there, but not ranked."""
-        raise InputError(
-            f"{self.location}: the store qdrant does not rank full text; search without --hybrid, or build the index "
-            "with a store that does: instructor-embed index build FILE -o NEW --store lancedb"
-        )
+        raise points.without_full_text(self.location)
 
     def optimize(self, approximate: bool) -> None:
         """See `Store`: Qdrant makes its graphs from a size on."""

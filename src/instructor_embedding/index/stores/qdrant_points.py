@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from instructor_embedding.errors import InputError
 from instructor_embedding.index.filters import Comparison, Condition, Junction, Missing, Negation, Within
 from instructor_embedding.index.store import Match
 
 _NAMESPACE = uuid.UUID("5f2c1b9e-3d0b-5f6e-9a51-8a4b1c9d2e77")
-_TEXT, _ID, _DIGEST = "_text", "_id", "_digest"
+TEXT, ID, DIGEST = "_text", "_id", "_digest"
 
 
 def point_id(name: str) -> str:
@@ -21,22 +22,30 @@ def point_id(name: str) -> str:
 def payload_of(name: str, text: str, digest: int, columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the payload of a point: a row without its vectors."""
     present = {key: value for key, value in columns.items() if value is not None}
-    return {_ID: name, _TEXT: text, _DIGEST: digest, **present}
+    return {ID: name, TEXT: text, DIGEST: digest, **present}
 
 
 def match_of(payload: Mapping[str, Any], score: float, columns: Sequence[str]) -> Match:
     """Return a point as a match."""
-    return Match(payload[_ID], float(score), payload[_TEXT], {name: payload.get(name) for name in columns})
+    return Match(payload[ID], float(score), payload[TEXT], {name: payload.get(name) for name in columns})
 
 
 def id_and_digest(payload: Mapping[str, Any]) -> tuple[str, int]:
     """Return the id and the digest of a point."""
-    return str(payload[_ID]), int(payload[_DIGEST])
+    return str(payload[ID]), int(payload[DIGEST])
 
 
 def id_and_text(payload: Mapping[str, Any]) -> tuple[str, str]:
     """Return the id and the text of a point."""
-    return str(payload[_ID]), str(payload[_TEXT])
+    return str(payload[ID]), str(payload[TEXT])
+
+
+def without_full_text(location: str) -> InputError:
+    """Return the error of a search for words: Qdrant matches texts, but does not rank them."""
+    return InputError(
+        f"{location}: the store qdrant does not rank full text; search without --hybrid, or build the index "
+        "with a store that does: instructor-embed index build FILE -o NEW --store lancedb"
+    )
 
 
 class FilterWriter:
@@ -88,7 +97,7 @@ class FilterWriter:
 
 
 def _key(column: str) -> str:
-    return _ID if column == "id" else column
+    return ID if column == "id" else column
 
 
 def _columns(condition: Condition) -> set[str]:

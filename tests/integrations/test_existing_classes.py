@@ -1,11 +1,4 @@
-"""Classes of other packages that import ``InstructorEmbedding``: they work unchanged.
-
-`make test-integrations` runs each test in an environment with the packages named here:
-"""
-
-# langchain: langchain-community
-# haystack: instructor-embedders-haystack haystack-ai<2.20
-# llama-index: llama-index-embeddings-instructor llama-index-core
+"""Classes of other packages that import ``InstructorEmbedding``: they work unchanged."""
 
 import importlib
 
