@@ -117,19 +117,28 @@ def test_divergence_keeps_the_last_good_checkpoint_and_is_exit_code_one(folders,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("extra", ["--init tiny --vocab_size 120", "--lora_rank 2"])
-def test_the_same_command_gives_the_same_model(folders, cache, tmp_path, environment, extra):
-    """In two processes, whose hash tables iterate in different orders."""
+def test_the_same_command_gives_the_same_model(folders, cache, tmp_path, environment):
+    """In two processes, whose hash tables iterate in different orders; from scratch and with adapters."""
     import subprocess
 
     from tests.training.conftest import ROOT
 
-    start = [] if "--init" in extra else ["--model_name_or_path", str(folders["relu"])]
-    for name in ("one", "two"):
-        flags = [*start, *extra.split(), "--cache_dir", str(cache), "--output_dir", str(tmp_path / name)]
-        line = [sys.executable, "train.py", *flags, *SHORT.split(), "--max_steps", "2"]
-        done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    variants = {
+        "scratch": "--init tiny --vocab_size 120",
+        "lora": f"--model_name_or_path {folders['relu']} --lora_rank 2",
+    }
+    for process in ("one", "two"):
+        lines = [
+            [*extra.split(), "--cache_dir", str(cache), "--output_dir", str(tmp_path / process / name), *SHORT.split()]
+            for name, extra in variants.items()
+        ]
+        steps = [{"flags": [*line, "--max_steps", "2"]} for line in lines]
+        (tmp_path / "steps.json").write_text(json.dumps(steps), encoding="utf-8")
+        command = [sys.executable, "-m", "tests.training.several_runs", str(tmp_path / "steps.json")]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    assert history(tmp_path / "one") == history(tmp_path / "two")
-    for file in ("tokenizer.json", "model.safetensors"):
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    for name in variants:
+        one, two = tmp_path / "one" / name, tmp_path / "two" / name
+        assert history(one) == history(two)
+        for file in ("tokenizer.json", "model.safetensors"):
+            assert (one / file).read_bytes() == (two / file).read_bytes()
