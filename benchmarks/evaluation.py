@@ -103,21 +103,21 @@ def words(texts: Iterable[str]) -> CachedEncoder:
     return CachedEncoder(baseline("tf-idf", texts), "TF-IDF")
 
 
-def models(minilm: Path) -> list[CachedEncoder]:
-    """Return random vectors, instructor-mini and all-MiniLM-L6-v2."""
+def models(minilm: Path, cache: Path | None = None) -> list[CachedEncoder]:
+    """Return random vectors, instructor-mini and all-MiniLM-L6-v2; vectors of the last two are stored in `cache`."""
     mini = encoders.load("instructor-mini", device="cpu")
     peer = encoders.load(str(minilm), "sentence-transformers", device="cpu")
     return [
         CachedEncoder(baseline("random", ()), "random vectors"),
-        CachedEncoder(mini, "instructor-mini", progress=True),
-        CachedEncoder(peer, "all-MiniLM-L6-v2", progress=True),
+        CachedEncoder(mini, "instructor-mini", progress=True, cache_dir=cache),
+        CachedEncoder(peer, "all-MiniLM-L6-v2", progress=True, cache_dir=cache),
     ]
 
 
-def measure_sets(data: Path, minilm: Path) -> None:
+def measure_sets(data: Path, minilm: Path, cache: Path | None) -> None:
     """Score everything on the eight sets that is not in the file of scores."""
     results, none = Results(SCORES["sets"]), Instructions("none")
-    random, mini, small = models(minilm)
+    random, mini, small = models(minilm, cache)
     own = Instructions(ROOT / "recipes" / "mini" / "instructions.json")
     tasks = sorted(mteb.tasks_named([], [], data / "eval"), key=lambda task: _ORDER.index(task.metadata.name))
     for task in tasks:
@@ -149,7 +149,7 @@ def measure_bm25(data: Path, results: Results) -> None:
             results.add(Score(name, task.metadata.main_score, value, len(queries), config))
 
 
-def measure_speed(data: Path, minilm: Path) -> None:
+def measure_speed(data: Path, minilm: Path, _cache: Path | None) -> None:
     """Time every encoder on the same short texts, in turns, and store the median."""
     rows = [row for _, row in read_records(data / "eval" / "STSBenchmark" / "test.jsonl.gz")][:_TIMED]
     pairs = [Pair("", row["sentence1"]) for row in rows]
@@ -179,10 +179,10 @@ def _show(encoder: CachedEncoder, scores: Iterable[Score]) -> None:
         print(encoder.name, score, flush=True)
 
 
-def measure_following(data: Path, minilm: Path) -> None:
+def measure_following(data: Path, minilm: Path, cache: Path | None) -> None:
     """Score everything on instruction following that is not in the file of scores."""
     results = Results(SCORES["following"])
-    random, *trained = models(minilm)
+    random, *trained = models(minilm, cache)
     for texts in following_sets(data):
         for encoder in (random, words(texts.texts), *trained):
             follow(encoder, texts, results=results, paraphrases=encoder in trained)
@@ -278,6 +278,7 @@ def main() -> None:
     parser.add_argument("step", choices=("sets", "following", "speed", "report"))
     parser.add_argument("data", type=Path)
     parser.add_argument("--minilm", type=Path, help="Folder of all-MiniLM-L6-v2.")
+    parser.add_argument("--cache", type=Path, help="Folder where vectors are stored, so that a stop loses little.")
     options = parser.parse_args()
     if options.step == "report":
         report(options.data)
@@ -285,7 +286,7 @@ def main() -> None:
         parser.error(f"{options.step} needs --minilm")
     else:
         steps = {"sets": measure_sets, "following": measure_following, "speed": measure_speed}
-        steps[options.step](options.data, options.minilm)
+        steps[options.step](options.data, options.minilm, options.cache)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Retrieval by a model, by BM25 and by both: nDCG@10 of a set in BEIR's layout, for several constants of the fusion.
 
-    python benchmarks/rank_fusion.py DATA/SciFact [--model instructor-mini] [--instructions FILE] [--write]
+    python benchmarks/rank_fusion.py DATA/SciFact [--model instructor-mini] [--instructions FILE] [--cache FOLDER]
+                                                   [--write]
 
-Without ``--instructions`` texts are encoded without any. With --write into results/rank_fusion.json.
+Without ``--instructions`` texts are encoded without any. ``--cache`` takes vectors that evaluation.py stored. With
+``--write`` into results/rank_fusion.json.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from instructor_embedding import INSTRUCTOR
+from instructor_embedding import encoders
+from instructor_embedding.evaluation.cached_encoder import CachedEncoder
 from instructor_embedding.files.records import read_records
 from instructor_embedding.index.fusion import fused_scores
+from instructor_embedding.instruction import Pair
 from instructor_embedding.medi.lexical import BM25
 from instructor_embedding.vectors import cosines
 
@@ -71,16 +75,17 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="instructor-mini")
     parser.add_argument("--instructions", type=Path)
+    parser.add_argument("--cache", type=Path)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     queries, documents, relevant = retrieval_set(options.folder)
     sides = {"query": "", "document": ""}
     if options.instructions:
         sides = json.loads(options.instructions.read_text(encoding="utf-8"))[options.folder.name]
-    model = INSTRUCTOR(options.model, device="cpu")
+    model = CachedEncoder(encoders.load(options.model, device="cpu"), progress=True, cache_dir=options.cache)
     by_meaning = cosines(
-        model.encode(queries, instruction=sides["query"], truncate="quiet"),
-        model.encode(documents, instruction=sides["document"], truncate="quiet"),
+        model.encode([Pair(sides["query"], text) for text in queries]),
+        model.encode([Pair(sides["document"], text) for text in documents]),
     )
     by_words = bm25(queries, documents)
     scores = {Path(options.model).name: ndcg(by_meaning, relevant), "BM25": ndcg(by_words, relevant)}
