@@ -235,8 +235,11 @@ def report(data: Path) -> None:
     runs = [_with_speed(run) for run in runs]
     # matrices of the trained models alone: baselines ignore instructions, which the summary shows
     matrices = [f"Instruction following: {name}" for name in ("random", "TF-IDF")]
-    tables = [section for section in sections(runs) if not section.title.startswith(tuple(matrices))]
-    PAGE.write_text(HEAD + render(runs, [*tables, *_speeds()], "markdown"), encoding="utf-8")
+    # BM25 has one data set, which would be all that the means over shared data sets are taken of
+    averages = sections([run for run in runs if not run.label.lower().startswith("bm25")])[:1]
+    tables = [section for section in sections(runs)[1:] if not section.title.startswith(tuple(matrices))]
+    speed = "![score against speed](evaluation_speed.png)\n\n" if SPEEDS.is_file() else ""
+    PAGE.write_text(HEAD + speed + render(runs, [*averages, *tables, *_speeds()], "markdown"), encoding="utf-8")
     own = [
         dataclasses.replace(run, following=run.following if run.label in _TRAINED else ())
         for run in runs
