@@ -72,8 +72,8 @@ def prepare(data: Path, out: Path) -> None:
 
 def held_back(triples: list[Triple], name: str) -> Iterator[dict]:
     """Yield the held-back pairs of a source."""
-    held = [triple for triple in triples if triple.task_name == name and unseen(triple.query.text)][:HELD]
-    return ({"query": list(triple.query), "pos": list(triple.pos)} for triple in held)
+    reserved = [triple for triple in triples if triple.task_name == name and unseen(triple.query.text)][:HELD]
+    return ({"query": list(triple.query), "pos": list(triple.pos)} for triple in reserved)
 
 
 def trained(start: Path | str, file: Path, output: Path, steps: int, seed: int) -> Path:

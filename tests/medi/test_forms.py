@@ -67,7 +67,7 @@ def test_each_form_becomes_relations(record, item, tmp_path):
     """What training reads as an item, a build of triples reads as relations of the same texts and instructions."""
     task, item = item
     relations = list(pairs.read(lines(tmp_path / "file.jsonl", record)))
-    if isinstance(item, Scored):  # 0.25 of 1 is no match, 4 of 5 is
+    if isinstance(item, Scored):  # 4 of 5 is a match, 0.25 of 1 is not
         assert relations == ([Relation("a query", "a text")] if item.score == 4 else [])
         return
     assert {relation.task for relation in relations} == {"" if task == "file" else task}

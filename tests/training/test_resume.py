@@ -139,7 +139,7 @@ def test_the_same_command_gives_the_same_model(folders, cache, tmp_path, environ
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     for name in variants:
-        one, two = tmp_path / "one" / name, tmp_path / "two" / name
-        assert history(one) == history(two)
+        first, second = tmp_path / "one" / name, tmp_path / "two" / name
+        assert history(first) == history(second)
         for file in ("tokenizer.json", "model.safetensors"):
-            assert (one / file).read_bytes() == (two / file).read_bytes()
+            assert (first / file).read_bytes() == (second / file).read_bytes()
