@@ -117,7 +117,13 @@ def run(out: Path, steps: int, seed: int) -> dict[str, dict[str, float]]:
     names = [" and ".join(name.partition("_")[0] for name in SOURCES[2 * n : 2 * n + 2]) for n in (0, 1)]
     models |= {f"trained on {name}": half for name, half in zip(names, halves, strict=True)}
     models["these two, merged"] = home / "merged"
-    return {name: score(model, sets) for name, model in models.items()}
+    store = home / "scores.json"
+    scores = json.loads(store.read_text(encoding="utf-8")) if store.is_file() else {}
+    for name, model in models.items():
+        if name not in scores:
+            scores[name] = score(model, sets)
+            store.write_text(json.dumps(scores), encoding="utf-8")
+    return {name: scores[name] for name in models}
 
 
 def main() -> None:
