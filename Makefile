@@ -2,17 +2,19 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# a process per core with a thread each, so that they do not wait for one another
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
 .PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm screenshots dist clean
 
 test: check
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # the tests that are not marked slow
 test-quick: check
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # one environment for each library: their requirements conflict
 test-integrations: $(INTEGRATIONS:%=.integrations/%)

@@ -107,7 +107,7 @@ ERRORS = {
     "INSTRUCTOR('hkunlp/nothing')": "the hub has no model 'hkunlp/nothing'",
     "INSTRUCTOR('nothing')": "the hub has no model 'sentence-transformers/nothing'",
     "INSTRUCTOR('hkunlp/instructor-tiny', revision='v9')": "hkunlp/instructor-tiny has no revision 'v9'",
-    "INSTRUCTOR('hkunlp/other', local_files_only=True)": "not in the cache and local files only were asked for",
+    "INSTRUCTOR('hkunlp/other', local_files_only=True)": "not in the cache and local_files_only was requested",
     "INSTRUCTOR('./nothing/here')": "there is no folder './nothing/here'; pass a folder or a hub id",
     "INSTRUCTOR('a/b/c')": "there is no folder 'a/b/c'",
     "INSTRUCTOR('')": "model_name_or_path must be a folder or a hub id, got ''",
