@@ -4,7 +4,8 @@
 
 DATA holds train/ with its SOURCES.json, and eval/STSBenchmark. Starts from instructor-mini; every model is scored on
 queries that neither it nor these runs were trained on, and on the validation half of STS-B. What is in OUT already is
-not run again. With --write into results/training_rounds.json. About five minutes of one core per seed.
+not run again. With --write into results/training_rounds.json and the table of docs/training.md. About five minutes of
+one core per seed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from instructor_embedding.training.resume import checkpoints
 from instructor_embedding.training.run import train
 
 RESULTS = Path(__file__).parent / "results" / "training_rounds.json"
+PAGE = Path(__file__).parent.parent / "docs" / "training.md"
+START, END = "<!-- rounds: benchmarks/training_rounds.py writes this -->\n", "<!-- /rounds -->"
 SOURCES = ("paper_keywords_title", "tldr_description_command", "recipe_title_ingredients", "wordset_usage_definition")
 LIMIT, HELD = 1200, 120  # relations of each source, and records of each set that are scored at most
 SCORED_PAIRS = 400  # of STS-B
@@ -138,14 +141,23 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     prepare(options.data, options.out)
     by_seed = [run(options.out, options.steps, seed) for seed in range(options.seeds)]
-    columns = list(next(iter(by_seed[0].values())))
-    print(f"| model | {' | '.join(columns)} |\n|{'---|' * (1 + len(columns))}")
-    for name in by_seed[0]:
-        cells = [f"{np.mean([scores[name][column] for scores in by_seed]):.1f}" for column in columns]
-        print(f"| {name} | {' | '.join(cells)} |")
+    page = table(by_seed)
+    print(page)
     if options.write:
         settings = {"sources": SOURCES, "limit": LIMIT, "steps": options.steps, "flags": FLAGS}
         RESULTS.write_text(json.dumps({"settings": settings, "seeds": by_seed}, indent=1) + "\n", encoding="utf-8")
+        before, rest = PAGE.read_text(encoding="utf-8").split(START)
+        PAGE.write_text(before + START + page + END + rest.partition(END)[2], encoding="utf-8")
+
+
+def table(by_seed: list[dict[str, dict[str, float]]]) -> str:
+    """Return the means over the seeds as a table in Markdown."""
+    columns = list(next(iter(by_seed[0].values())))
+    lines = [f"| model | {' | '.join(columns)} |", f"|{'---|' * (1 + len(columns))}"]
+    for name in by_seed[0]:
+        cells = [f"{np.mean([scores[name][column] for scores in by_seed]):.1f}" for column in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
