@@ -7,7 +7,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 INTEGRATIONS = langchain haystack llama-index
 
-.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm screenshots dist clean
+.PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest demo lint check types docs docs-serve pages sanitize storm fuzz faults screenshots dist clean
 
 test: check
 	$(PYTEST)
@@ -48,6 +48,16 @@ demo: $(VENV)/ready
 # ten times the server's capacity for a minute, then ten minutes of load under which its memory must stay flat
 storm: $(VENV)/ready
 	STORM_SECONDS=60 STEADY_SECONDS=600 $(BIN)/python -m pytest -s tests/serving/test_storm.py
+
+# damaged checkpoints, data files and request bodies, and faults of disks and processes, for a bounded time
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/ready
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+# the faults alone: full disk, input/output error, read-only disk and kill -9 at every call that changes files
+FAULT_SECONDS ?= 600
+faults: $(VENV)/ready
+	$(BIN)/python -m tests.fuzz --kinds faults --seconds $(FAULT_SECONDS)
 
 # the pictures of docs/serving.md, taken from a real server with a headless browser
 screenshots: $(VENV)/ready

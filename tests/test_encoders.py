@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from instructor_embedding import InputError, ModelNotFoundError, Pair, VectorError
+from instructor_embedding import InputError, InstructorError, ModelNotFoundError, Pair, VectorError
 from instructor_embedding.encoders import PairEncoder, SentenceTransformerEncoder, library_of, load, of
 
 PAIRS = [Pair("Represent it: ", "rye"), Pair("", "plum"), Pair("Represent it: ", "bread")]
@@ -83,3 +83,12 @@ def test_sentence_transformers_itself(folders):
     assert isinstance(encoder, SentenceTransformerEncoder)
     assert encoder.encode(PAIRS).shape == (3, 48)
     assert encoder.fingerprint.startswith("weights:")
+
+
+def test_folders_without_a_model_are_one_line(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "file").write_text("")
+    for name in (tmp_path, tmp_path / "file"):
+        with pytest.raises(InstructorError, match=str(name)) as caught:
+            load(str(name))
+        assert len(str(caught.value).splitlines()) == 1

@@ -64,6 +64,7 @@ DEFAULT_DEVICE = """
 torch.set_default_device("meta")
 model = load()
 vectors = model.encode(TEXTS)
+assert model.encode(TEXTS[:2], convert_to_tensor=True).device.type == "cpu"
 small = load(precision=sys.argv[3] or None)
 assert np.isfinite(small.encode(TEXTS)).all()
 torch.set_default_device("cpu")
@@ -185,6 +186,14 @@ def turn_off_the_norm(model):
     model.head.normalize = False
 
 
+def hook_a_block(model):
+    model.encoder.blocks[0].register_forward_hook(lambda module, inputs, output: output * torch.linspace(0, 2, 64))
+
+
+def remove_a_layer(model):
+    del model.encoder.blocks[1]
+
+
 CHANGES = [
     change_relative_bias,
     change_one_element,
@@ -195,6 +204,8 @@ CHANGES = [
     load_state,
     change_the_head,
     turn_off_the_norm,
+    hook_a_block,
+    remove_a_layer,
 ]
 
 
@@ -207,6 +218,11 @@ def test_changes_are_seen(change, model):
     assert np.abs(changed - before).max() > 1e-6
     model.refresh()
     np.testing.assert_array_equal(model.encode(["some words of a text"]), changed)
+
+
+def test_a_model_without_values(model):
+    with pytest.raises(ValueError, match="holds no values"):
+        model.to("meta").encode("a text")
 
 
 @pytest.mark.parametrize("write", [

@@ -16,7 +16,14 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from instructor_embedding import fingerprint
-from instructor_embedding.errors import InputError, ModelNotFoundError, VectorError, choose
+from instructor_embedding.errors import (
+    CheckpointError,
+    InputError,
+    ModelNotFoundError,
+    VectorError,
+    choose,
+    in_one_line,
+)
 from instructor_embedding.extras import need
 from instructor_embedding.instruction import Pair
 from instructor_embedding.vectors import Float32
@@ -152,6 +159,8 @@ def load(
         The library is unknown.
     ModelNotFoundError
         There is no such model.
+    CheckpointError
+        Its files are corrupt, or not those of a model.
     MissingExtraError
         sentence-transformers is needed and not installed.
     """
@@ -170,7 +179,12 @@ def load(
             raise InputError(f"backend={backend!r} and precision={precision!r} are for library='instructor'")
         peer = need("sentence_transformers", f"loading {name} with sentence-transformers")
         options = {"model_kwargs": {"dtype": dtype}} if dtype != "float32" else {}
-        model = peer.SentenceTransformer(name, device=device, cache_folder=cache_folder, **options)
+        try:
+            model = peer.SentenceTransformer(name, device=device, cache_folder=cache_folder, **options)
+        except Exception as error:  # of transformers, of safetensors, of a module's own code
+            raise CheckpointError(
+                f"sentence-transformers cannot load {name}: {type(error).__name__}: {in_one_line(error)[:300]}"
+            ) from None
     return of(model, name, batch_size=batch_size, truncate=truncate)
 
 
@@ -224,7 +238,9 @@ def library_of(name: str, cache_folder: str | None = None) -> str:
     try:
         config = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError):
-        return "sentence-transformers"  # its loader says what is wrong, or knows a folder without this file
+        # sentence-transformers has folders without this file; of all others our reader says what is wrong
+        missing = not path.exists() and (path.parent / "modules.json").is_file()
+        return "sentence-transformers" if missing else "instructor"
     kind = config.get("model_type") if isinstance(config, dict) else None
     return "instructor" if kind in MODEL_TYPES else "sentence-transformers"
 

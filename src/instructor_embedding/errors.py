@@ -91,6 +91,11 @@ class TruncationWarning(UserWarning):
     """Texts were cut to the model's ``max_seq_length``; the message counts them."""
 
 
+def in_one_line(error: BaseException) -> str:
+    """Return a library's error without line ends, for the messages of this package."""
+    return " ".join(str(error).split())
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name nearest to `name`, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1)

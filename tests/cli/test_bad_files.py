@@ -4,15 +4,22 @@ import gzip
 import json
 import os
 import resource
+import shutil
 import stat
 import threading
+from functools import reduce
 
 import pytest
+
+from instructor_embedding.evaluation.score import Results, Score
+from instructor_embedding.index.index import Index
 
 pytestmark = pytest.mark.slow
 
 WORDS = ["bread", "cake", "soup", "plum", "rye", "train", "bus", "plane", "ship", "rain"]
-TEXTS = "text,label,id\n" + "".join(f"a {word},{'food' if n < 5 else 'travel'},{n}\n" for n, word in enumerate(WORDS))
+TEXTS = "text,label,origin,id\n" + "".join(
+    f"a {word},{'food' if n < 5 else 'travel'},{'north' if n % 2 else 'south'},{n}\n" for n, word in enumerate(WORDS)
+)
 SIDES = ("query", "pos", "neg")
 TRIPLES = "".join(
     json.dumps({side: [f"Represent the {side}: ", f"{side} number {n}"] for side in SIDES} | {"task_id": 0}) + "\n"
@@ -26,13 +33,24 @@ READERS = {
     "instructions try": (["instructions", "try", "INPUT", "-i", "Represent: ", "-i", "Describe: "], TEXTS, ".csv"),
     "medi check": (["medi", "check", "INPUT"], TRIPLES, ".jsonl"),
     "medi inspect": (["medi", "inspect", "INPUT"], TRIPLES, ".jsonl"),
+    "medi mine": (["medi", "mine", "INPUT", "-o", "FOLDER/mined.jsonl"], TRIPLES, ".jsonl"),
+    "index build": (["index", "build", "INPUT", "-o", "FOLDER/index", "--store", "parquet"], TEXTS, ".csv"),
+    "index add": (["index", "add", "INDEX", "INPUT"], TEXTS, ".csv"),
+    "cluster": (["cluster", "INPUT", "-k", "2", "-o", "FOLDER/groups.csv"], TEXTS, ".csv"),
+    "map": (["map", "INPUT", "-o", "FOLDER/map.html"], TEXTS, ".csv"),
+    "evaluate following": (
+        ["evaluate", "following", "--data", "INPUT", "--labels", "label,origin", "--splits", "2", "--no-paraphrases"],
+        TEXTS,
+        ".csv",
+    ),
     "train": (
         ["train", "--train_file", "INPUT", "--output_dir", "FOLDER/out", "--max_steps", "1", "--report_to", "none"],
         TRIPLES,
         ".jsonl",
     ),
 }
-WITHOUT_MODEL = ("medi", "train")
+WITHOUT_MODEL = ("medi", "train", "index add", "evaluate report", "merge")
+TWICE = ("train", "medi check", "medi inspect", "medi mine", "evaluate following")  # read their input more than once
 RUNS = {  # inputs that work, made from good content
     "as it should be": lambda content: content.encode(),
     "byte order mark": lambda content: b"\xef\xbb\xbf" + content.encode(),
@@ -56,22 +74,35 @@ FAILS = {  # inputs that fail, with a part of the message
 }
 
 
+@pytest.fixture(scope="session")
+def ready(folders, tmp_path_factory):
+    """Folder of an index of one text."""
+    folder = tmp_path_factory.mktemp("ready") / "index"
+    with Index.create(str(folder), str(folders["relu"]), store="parquet") as index:
+        index.add(["a text"])
+    return folder
+
+
 @pytest.fixture
-def run(command, tmp_path, folders):
+def run(command, tmp_path, folders, ready):
     """Run a verb on an input or output, below a limit of file sizes where one is given."""
 
     def run(arguments, source="", target="", largest=None):
         folder = tmp_path / "work"
         filled = [str(word).replace("INPUT", str(source)).replace("OUTPUT", str(target)) for word in arguments]
-        filled = [word.replace("FOLDER", str(folder)) for word in filled]
+        names = {"FOLDER": folder, "MODEL": folders["relu"], "INDEX": tmp_path / "ready"}
+        if "INDEX" in filled:
+            shutil.copytree(ready, tmp_path / "ready", dirs_exist_ok=True)
+        filled = [reduce(lambda text, name: text.replace(name, str(names[name])), names, word) for word in filled]
+        model = not " ".join(arguments).startswith(WITHOUT_MODEL)
         if arguments[0] == "train":
             filled += ["--model_name_or_path", folders["relu"]]
         if largest is None:
-            return command(*filled, model=arguments[0] not in WITHOUT_MODEL)
+            return command(*filled, model=model)
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
         try:
-            return command(*filled, model=arguments[0] not in WITHOUT_MODEL)
+            return command(*filled, model=model)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
@@ -80,7 +111,7 @@ def run(command, tmp_path, folders):
 
 
 def files_in(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if "ready/" not in f"{path}/")
 
 
 def check_failure(done, code, message="", started=False):
@@ -93,8 +124,13 @@ def check_failure(done, code, message="", started=False):
     assert "Traceback" not in done.err
 
 
-@pytest.mark.parametrize("kind", RUNS)
-@pytest.mark.parametrize("verb", READERS)
+# these take seconds, and read by the same reader as the others
+SLOW = ("quantize", "train", "evaluate following")
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind"), [(verb, kind) for verb in READERS for kind in RUNS if verb not in SLOW or kind == "UTF-16"]
+)
 def test_inputs_that_work(verb, kind, run, tmp_path):
     arguments, content, extension = READERS[verb]
     source = tmp_path / f"rows{extension}"
@@ -127,7 +163,7 @@ def test_paths_that_are_no_input(verb, run, tmp_path):
     check_failure(run(arguments, tmp_path / f"missing{extension}"), 2, "missing")
     (tmp_path / "rows.docx").write_text(content)
     check_failure(run(arguments, tmp_path / "rows.docx"), 2, ".docx")
-    if verb not in ("quantize", "train"):  # these two read folders
+    if verb not in ("quantize", "train", "index build", "index add"):  # these read folders
         check_failure(run(arguments, tmp_path), 2, "folder")
     (tmp_path / "rows.docx").unlink()
     assert files_in(tmp_path) == before
@@ -140,7 +176,7 @@ def test_links_and_pipes(verb, run, tmp_path):
     link = tmp_path / f"link{extension}"
     link.symlink_to(tmp_path / "rows")
     assert run(arguments, link).code == 0
-    if verb in ("train", "medi check", "medi inspect"):  # these read their input more than once
+    if verb in TWICE:
         return
     pipe = tmp_path / f"pipe{extension}"
     os.mkfifo(pipe)
@@ -172,66 +208,93 @@ def test_a_huge_cell(run, tmp_path):
     assert "2 texts" in done.err
 
 
-# verb: arguments; each writes one file
+# verb: arguments, ending; each writes one file
 WRITERS = {
-    "encode": ["encode", "INPUT", "-o", "OUTPUT"],
-    "medi build": ["medi", "build", "INPUT", "-o", "OUTPUT", "--text-type", "title", "--text-type", "text"],
+    "encode": (["encode", "INPUT", "-o", "OUTPUT"], "jsonl"),
+    "medi build": (["medi", "build", "INPUT", "-o", "OUTPUT", "--text-type", "title", "--text-type", "text"], "jsonl"),
+    "medi mine": (["medi", "mine", "INPUT", "-o", "OUTPUT"], "jsonl"),
+    "cluster": (["cluster", "INPUT", "-k", "2", "-o", "OUTPUT"], "csv"),
+    "map": (["map", "INPUT", "-o", "OUTPUT"], "html"),
+    "evaluate report": (["evaluate", "report", "SCORES", "-o", "OUTPUT"], "csv"),
 }
 PAIRS = "".join(
-    json.dumps({"query": f"title {n}", "positive": f"text of title {n}", "text": "x"}) + "\n" for n in range(8)
+    json.dumps({"query": f"title {n}", "positive": f"text of title {n}", "text": f"text {n}"}) + "\n" for n in range(80)
 )
 
 
 @pytest.fixture
 def rows(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    path.write_text(PAIRS)
+    def rows(verb="encode"):
+        path = tmp_path / "rows.jsonl"
+        path.write_text(TRIPLES if verb == "medi mine" else PAIRS)
+        return path
+
+    return rows
+
+
+@pytest.fixture(scope="session")
+def scores(tmp_path_factory):
+    """File of scores of two tasks."""
+    path = tmp_path_factory.mktemp("scores") / "scores.jsonl"
+    config = {"benchmark": "mteb", "model": {"name": "tiny", "fingerprint": "folder:0"}, "instructions": {}}
+    for task, value in (("Banking77Classification", 50.0), ("STS12", 25.0)):
+        Results(path).add(Score(task, "main_score", value, 8, config))
     return path
 
 
 @pytest.mark.parametrize("verb", WRITERS)
-def test_outputs_that_are_none(verb, run, rows, tmp_path):
+def test_outputs_that_are_none(verb, run, rows, scores, tmp_path):
+    arguments, ending = WRITERS[verb]
+    arguments = [str(scores) if word == "SCORES" else word for word in arguments]
+    source = rows(verb)
     before = files_in(tmp_path)
-    for target in (tmp_path, tmp_path / "no" / "such.jsonl", "/proc/out.jsonl", "", tmp_path / "out.docx"):
-        check_failure(run(WRITERS[verb], rows, target), 2)
+    bad = [tmp_path, tmp_path / "no" / f"such.{ending}", f"/proc/out.{ending}"]
+    bad += [] if verb == "evaluate report" else [""]
+    bad += [tmp_path / "out.docx"] if verb not in ("cluster", "evaluate report") else []
+    for target in bad:
+        check_failure(run(arguments, source, target), 2)
     assert files_in(tmp_path) == before
 
 
-@pytest.mark.parametrize("verb", WRITERS)
+@pytest.mark.parametrize("verb", [verb for verb in WRITERS if verb != "evaluate report"])  # a report is short
 def test_full_disks(verb, run, rows, tmp_path):
-    target = tmp_path / "out.jsonl"
+    arguments, ending = WRITERS[verb]
+    source, target = rows(verb), tmp_path / f"out.{ending}"
     target.write_bytes(b"keep me")
     before = files_in(tmp_path)
-    check_failure(run(WRITERS[verb], rows, target, largest=1000), 1, "File too large")
+    check_failure(run(arguments, source, target, largest=500), 1, "File too large")
     assert target.read_bytes() == b"keep me"
     assert [name for name in files_in(tmp_path) if not name.startswith("out.jsonl.parts")] == before
 
 
 def test_devices_links_and_pipes_are_written_through(run, rows, tmp_path):
-    done = run(WRITERS["encode"] + ["--output-format", "jsonl"], rows, "/dev/full")
+    rows, encode = rows(), WRITERS["encode"][0]
+    done = run([*encode, "--output-format", "jsonl"], rows, "/dev/full")
     check_failure(done, 1, "/dev/full: No space left on device")
-    assert run(WRITERS["encode"] + ["--output-format", "jsonl"], rows, "/dev/null").code == 0
+    assert run([*encode, "--output-format", "jsonl"], rows, "/dev/null").code == 0
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     link, target = tmp_path / "link.jsonl", tmp_path / "target.jsonl"
     target.write_bytes(b"old")
     link.symlink_to(target)
-    assert run(WRITERS["encode"], rows, link).code == 0
+    assert run(encode, rows, link).code == 0
     assert link.is_symlink()
-    assert len(target.read_text().splitlines()) == 8
+    assert len(target.read_text().splitlines()) == 80
     pipe = tmp_path / "pipe.jsonl"
     os.mkfifo(pipe)
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(pipe.read_text().splitlines()))
     reader.start()
-    assert run(WRITERS["encode"], rows, pipe).code == 0
+    assert run(encode, rows, pipe).code == 0
     reader.join()
-    assert len(lines) == 8
+    assert len(lines) == 80
 
 
 # verb: arguments; each writes a folder
 FOLDER_WRITERS = {
     "quantize": ["quantize", "-o", "OUTPUT"],
     "export": ["export", "onnx", "-o", "OUTPUT"],
+    "merge": ["merge", "MODEL", "MODEL", "-o", "OUTPUT"],
+    "index build": ["index", "build", "INPUT", "-o", "OUTPUT", "--store", "parquet"],
     "train": ["train", "--train_file", "INPUT", "--output_dir", "OUTPUT", "--max_steps", "1", "--report_to", "none"],
 }
 
@@ -239,7 +302,7 @@ FOLDER_WRITERS = {
 @pytest.mark.parametrize("verb", FOLDER_WRITERS)
 def test_folders_that_cannot_be_written(verb, run, tmp_path):
     source = tmp_path / "rows.jsonl"
-    source.write_text(TRIPLES)
+    source.write_text(PAIRS if verb == "index build" else TRIPLES)
     (tmp_path / "file").write_text("keep me")
     before = files_in(tmp_path)
     for target in (tmp_path / "file", "/proc/out"):
@@ -247,8 +310,42 @@ def test_folders_that_cannot_be_written(verb, run, tmp_path):
         assert done.code in (1, 2), done.err
         check_failure(done, done.code, str(target))
     assert (tmp_path / "file").read_text() == "keep me"
-    done = run(FOLDER_WRITERS[verb], source, tmp_path / "out", largest=5000)
+    done = run(FOLDER_WRITERS[verb], source, tmp_path / "out", largest=400 if verb == "index build" else 5000)
     assert done.code in (1, 2), done.err
     check_failure(done, done.code, started=verb == "train")
     assert not [name for name in files_in(tmp_path) if "saving" in name or name.endswith((".part", ".tmp"))]
     assert set(files_in(tmp_path)) >= set(before)
+
+
+# verb: arguments; each reads a model
+MODEL_READERS = {
+    "info": ["info"],
+    "encode": ["encode", "INPUT", "-o", "FOLDER/out.jsonl"],
+    "similarity": ["similarity", "a", "b"],
+    "bench": ["bench"],
+    "quantize": ["quantize", "-o", "FOLDER/out"],
+    "export": ["export", "onnx", "-o", "FOLDER/out"],
+    "cluster": ["cluster", "INPUT"],
+    "map": ["map", "INPUT", "-o", "FOLDER/map.html"],
+    "instructions try": ["instructions", "try", "INPUT", "-i", "Represent: ", "-i", "Describe: "],
+    "index build": ["index", "build", "INPUT", "-o", "FOLDER/index", "--store", "parquet"],
+    "evaluate selftest": ["evaluate", "selftest"],
+    "serve": ["serve", "--port", "0"],
+}
+
+
+@pytest.mark.parametrize("verb", MODEL_READERS)
+def test_models_that_are_none(verb, cli, tmp_path):
+    """A missing folder, an empty one, a file, and a corrupt model: one line, nothing is written."""
+    (tmp_path / "rows.csv").write_text(TEXTS)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "corrupt").mkdir()
+    (tmp_path / "corrupt" / "config.json").write_text("{")
+    before = files_in(tmp_path)
+    names = {"INPUT": "rows.csv", "FOLDER/": "", "OUTPUT": "out"}
+    words = [reduce(lambda text, name: text.replace(name, f"{tmp_path}/{names[name]}"), names, word)
+             for word in MODEL_READERS[verb]]  # fmt: skip
+    for name in ("missing/", "empty", "corrupt", "rows.csv"):
+        done = cli(*words, "-m", str(tmp_path / name) + ("/" if name.endswith("/") else ""))
+        check_failure(done, 1, name.rstrip("/"))
+    assert files_in(tmp_path) == before

@@ -163,6 +163,12 @@ def test_similarity(command, models):
     assert [line.split()[-1] for line in table] == ["rye", "plum", "bread"]
 
 
+def test_an_empty_name_is_no_default(command):
+    for verb in ("info", "encode"):
+        done = command(verb, "-m", "", model=False)
+        assert (done.code, "must be a folder or a hub id, got ''" in done.err) == (2, True)
+
+
 def test_info(command, folders):
     facts = json.loads(command("info", folders["gated"], "--json", model=False).out)
     assert facts["dimensions"] == 48

@@ -10,7 +10,9 @@ import time
 import pytest
 
 from instructor_embedding import InputError, InstructorError
-from instructor_embedding.files.atomic import check_target, replacing
+from instructor_embedding.files import atomic, picture
+from instructor_embedding.files.atomic import check_folder, check_target, replacing
+from instructor_embedding.files.scratch import scratch_folder
 
 
 def left(folder):
@@ -130,8 +132,10 @@ def test_what_cannot_be_written(tmp_path):
             pass
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_a_signal_leaves_nothing(tmp_path, number):
+    if number == signal.SIGKILL and atomic._unnamed(str(tmp_path)) is None:
+        pytest.skip("this file system has no files without a name")
     code = (
         "import sys, time; from instructor_embedding.files.atomic import replacing\n"
         "with replacing(sys.argv[1]) as file:\n    file.write(b'x'); print('ready', flush=True); time.sleep(60)"
@@ -142,13 +146,23 @@ def test_a_signal_leaves_nothing(tmp_path, number):
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "ready\n"
-    assert len(left(tmp_path)) == 2
     time.sleep(0.05)
     process.send_signal(number)
     process.communicate(timeout=20)
     assert process.returncode != 0
     assert path.read_bytes() == b"old"
     assert left(tmp_path) == ["a"]
+
+
+def test_file_systems_without_unnamed_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "_unnamed", lambda folder: None)
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a") as file:
+        file.write(b"x" * (1 // (file.write(b"new") - 3)))
+    assert left(tmp_path) == []
+    with replacing(tmp_path / "a") as file:
+        assert len(left(tmp_path)) == 1
+        file.write(b"new")
+    assert ((tmp_path / "a").read_bytes(), left(tmp_path)) == (b"new", ["a"])
 
 
 def test_handlers_of_others_stay(tmp_path):
@@ -164,3 +178,36 @@ def test_handlers_of_others_stay(tmp_path):
     with replacing(tmp_path / "a"):
         assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL or before != signal.SIG_DFL
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_folders_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    for bad in ("", tmp_path / "file", tmp_path / "file" / "deep" / "folder", "/proc/x/y", "/dev/null", "a\0b"):
+        with pytest.raises(InputError, match=r"^cannot write the folder"):
+            check_folder(bad)
+    check_folder(tmp_path)
+    check_folder(tmp_path / "new" / "deep")
+    assert left(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("ending", picture.FORMATS)
+def test_pictures(ending, tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().plot([1, 2], [3, 4])
+    picture.write(figure, tmp_path / f"a.{ending}")
+    assert (tmp_path / f"a.{ending}").stat().st_size > 1000
+    for bad in (tmp_path / "a.docx", tmp_path / "none" / "a.png", tmp_path / "a", "", tmp_path):
+        with pytest.raises(InputError):
+            picture.check(bad)
+    assert left(tmp_path) == [f"a.{ending}"]
+
+
+def test_folders_of_killed_processes_are_removed(tmp_path):
+    (tmp_path / ".exporting-999999999-x").mkdir()
+    (tmp_path / f".exporting-{os.getpid()}-x").mkdir()
+    with scratch_folder(tmp_path, ".exporting-") as folder:
+        assert left(tmp_path) == sorted([folder.name, f".exporting-{os.getpid()}-x"])
+    assert left(tmp_path) == [f".exporting-{os.getpid()}-x"]

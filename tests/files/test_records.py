@@ -257,9 +257,22 @@ def test_the_ending_tells_the_format():
 
 
 def test_paths_that_cannot_be_read(tmp_path):
-    for path, why in ((tmp_path / "no", "there is no such file"), (tmp_path, "it is a folder"), ("", "no such file")):
+    for path, why in ((tmp_path / "no", "there is no such file"), (tmp_path, "it is a folder"), ("", "empty")):
         with pytest.raises(InputError, match=f"cannot read .*{why}"):
             records(path)
+
+
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+@pytest.mark.parametrize(
+    ("value", "why"), [("[" * 200_000, "nested too deeply"), ("9" * 5000, "an integer has too many digits")]
+)
+def test_limits_of_json(tmp_path, ending, value, why):
+    path = saved(tmp_path / f"a.{ending}", f'[{{"text": {value}}}]\n'.encode())
+    with pytest.raises(InputError, match=rf"a\.{ending}, (line|item) 1: invalid JSON: {why}$"):
+        records(path)
+    path = saved(tmp_path / "value.json", value.encode())
+    with pytest.raises(InputError, match=f"invalid JSON: {why}$"):
+        read_json(path)
 
 
 def test_rejects(tmp_path):

@@ -15,6 +15,7 @@ import torch
 
 from instructor_embedding import INSTRUCTOR, CheckpointError, Encoder, InputError, OutputError
 from instructor_embedding.engine import native_library
+from instructor_embedding.model.folder.safetensors_file import read_safetensors
 from instructor_embedding.model.folder.torch_file import read_torch
 from tests.model import folders as layouts
 
@@ -267,6 +268,7 @@ def test_the_readers_agree_with_torch(folder):
 MEMORY = """
 import resource, sys
 from instructor_embedding import CheckpointError, Encoder
+from instructor_embedding.model.folder.safetensors_file import read_safetensors
 from instructor_embedding.model.folder.torch_file import read_torch
 from pathlib import Path
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -312,3 +314,13 @@ def test_what_a_killed_save_left_is_removed(models, tmp_path):
     (tmp_path / "out" / f".saving-{os.getpid()}-x").mkdir()
     models["relu"].save(tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").glob(".saving-*")] == [f".saving-{os.getpid()}-x"]
+
+
+def test_a_tensor_of_too_many_dimensions(tmp_path):
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [0] * 100, "data_offsets": [0, 0]}}).encode()
+    (tmp_path / SAFE).write_bytes(struct.pack("<Q", len(header)) + header)
+    torch.save({"weight": torch.zeros([0] * 60)}, tmp_path / BIN)
+    with pytest.raises(CheckpointError, match="its header is not that of a safetensors file"):
+        read_safetensors(tmp_path / SAFE)
+    with pytest.raises(CheckpointError, match="weight has 60 dimensions"):
+        read_torch(tmp_path / BIN)

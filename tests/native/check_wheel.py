@@ -4,6 +4,7 @@ It needs neither torch nor a model: an encoder of one layer, beside the same ari
 """
 
 import sys
+from importlib.resources import files
 
 import numpy as np
 
@@ -54,6 +55,7 @@ def main():
             for threads in (1, 3):
                 vectors = engine.run(Packed.of([ids.tolist()], [0]), parameters, threads)
                 np.testing.assert_allclose(vectors[0], reference, atol=tolerance)
+    assert files("instructor_embedding").joinpath("bundled", "NOTICE").is_file()
     print(f"kernels: {', '.join(names) or 'none'}")
     return 0 if names else 1
 

@@ -59,6 +59,26 @@ CHANGES = {
 
 
 @pytest.mark.slow
+def test_damaged_checkpoints_are_named(folders, cache, tmp_path):
+    out = tmp_path / "out"
+    flags = flags_of(folders, cache, out, "--max_steps 2 --save_steps 1")
+    train(flags)
+    last, flags = out / "checkpoint-2", [*flags, "--max_steps", "3"]
+    optimizer, identity = (last / "optimizer.pt").read_bytes(), (last / "run.json").read_bytes()
+    (last / "run.json").write_bytes(identity[:20])
+    with pytest.raises(
+        InputError, match=r"run\.json is corrupt .*; remove .*checkpoint-2 to resume from the one before"
+    ):
+        train(flags)
+    (last / "run.json").write_bytes(identity)
+    (last / "optimizer.pt").write_bytes(optimizer[: len(optimizer) // 2])
+    with pytest.raises(InputError, match=r"the optimizer's state in .*checkpoint-2 is corrupt"):
+        train(flags)
+    (last / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(out).name == "checkpoint-1"
+
+
+@pytest.mark.slow
 def test_a_changed_run_is_not_resumed(folders, cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other.json").write_text(json.dumps(triples(96, 3, seed=1)), encoding="utf-8")

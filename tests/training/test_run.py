@@ -187,7 +187,7 @@ def test_it_learns_and_keeps_the_best(cache, tmp_path):
     ("flags", "message"),
     [
         (["--init", "tiny"], "output_dir is missing"),
-        (["--output_dir", "x"], "pass one of model_name_or_path"),
+        (["--output_dir", "x"], "pass one of --model_name_or_path"),
         (["--output_dir", "x", "--init", "tinny"], "init='tinny' is unknown; did you mean 'tiny'?"),
         (
             ["--output_dir", "x", "--init", "tiny", "--freeze", "layer"],
@@ -200,6 +200,10 @@ def test_it_learns_and_keeps_the_best(cache, tmp_path):
         (["--output_dir", "x", "--init", "tiny", "--loss_form", "x"], "loss_form='x' is unknown"),
         (["--output_dir", "x", "--init", "tiny", "--text_file", "t"], "only a teacher can teach"),
         (["--output_dir", "x", "--init", "tiny", "--train_file", "gone.json"], "there is no file gone.json"),
+        (["--output_dir", "x", "--init", "tiny", "--seed", "-1"], "seed must be from 0 to 4294967295, got -1"),
+        (["--output_dir", "x", "--init", "tiny", "--data_seed", "-1"], "data_seed must be from 0"),
+        (["--output_dir", "/dev/null/x", "--init", "tiny"], "cannot write the folder /dev/null/x"),
+        (["--output_dir", "/proc/x", "--init", "tiny"], "cannot write the folder /proc/x"),
         (["--config", "gone.toml"], "there is no file gone.toml"),
     ],
 )

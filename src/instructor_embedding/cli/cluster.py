@@ -35,7 +35,9 @@ def cluster(
     check_target(output)
     chosen = instruction or [CLUSTERING]
     columns = ["cluster"] if len(chosen) == 1 else [f"cluster_{number}" for number in range(1, len(chosen) + 1)]
-    texts, kept_values, vectors = text_vectors(source, text_column, keep or [], model, chosen, device)
+    texts, kept_values, vectors = text_vectors(
+        source, text_column, keep or [], model, chosen, device, max(3, (k or 0) + 1)
+    )
     groups = [clustered(rows, k, seed=seed) for rows in vectors]
     buffer = io.StringIO(newline="")
     table = csv.writer(buffer, lineterminator="\n")

@@ -215,7 +215,10 @@ def following(
     from instructor_embedding.evaluation.report.runs import merged
     from instructor_embedding.evaluation.report.runs import of_scores as runs_of
     from instructor_embedding.evaluation.report.sections import sections
+    from instructor_embedding.files.picture import check
 
+    if picture is not None:
+        check(picture)
     if (data is None) != (labels is None):
         raise InputError("--data and --labels belong together: --data FILE --labels topic,sentiment")
     names = [name.strip() for name in (labels or "").split(",") if name.strip()]
@@ -272,10 +275,12 @@ def report(
     from instructor_embedding.evaluation.report import make
     from instructor_embedding.evaluation.report.render import format_of, render
     from instructor_embedding.evaluation.report.sections import sections
-    from instructor_embedding.files.atomic import check_target, replacing
+    from instructor_embedding.files.atomic import check_folder, check_target, replacing
 
     form = format_of(output, format)
     check_target(output)
+    if pictures is not None:
+        check_folder(pictures)
     runs = make.read(results, only or [], leave_out=leave_out)
     tables = sections(runs, make.reference_of(runs, reference), complete=complete)
     text = render(runs, tables, form)

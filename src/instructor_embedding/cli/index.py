@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ from instructor_embedding.errors import InputError
 
 if TYPE_CHECKING:
     from instructor_embedding.index.index import Added, Index
-    from instructor_embedding.index.rows import Source
+    from instructor_embedding.index.rows import Row, Source
     from instructor_embedding.index.store import Match
 
 app = typer.Typer(no_args_is_help=True, help="Search texts by meaning.", rich_markup_mode=None)
@@ -77,16 +78,24 @@ def build(
     Without -i, texts and queries get the instructions for documents and questions.
     """
     options.check(precision=precision)
+    from instructor_embedding.files.atomic import check_folder
     from instructor_embedding.index import models
-    from instructor_embedding.index.index import FIELD, Index
+    from instructor_embedding.index.index import FIELD, ROWS, Index
     from instructor_embedding.index.instructions import instructions
     from instructor_embedding.index.location import store_of
     from instructor_embedding.instruction import DOCUMENTS
 
     rows = _source(source, text_column, id_column, keep, input_format, encoding, delimiter, passages, words, overlap)
+    # what is wrong with the first rows is reported before a model is loaded and an index made
+    texts = rows.rows()
+    first = list(islice(texts, ROWS))
+    if not first:
+        raise InputError(f"{'stdin' if source == '-' else source} has no texts")
     pair = instructions(DOCUMENTS if instruction is None else instruction, query_instruction)
     name = field or FIELD
     stored = store_of(output, store).read_manifest()
+    if "://" not in output:
+        check_folder(output)
     if stored is not None:
         _same(output, stored, name, pair, rows.columns)
     loaded = models.load(model, device=device, precision=precision, batch_size=batch_size)
@@ -103,7 +112,7 @@ def build(
             columns=rows.columns,
             store=store,
         )
-    _fill(index, rows, approximate, as_json)
+    _fill(index, chain(first, texts), approximate, as_json)
 
 
 @app.command()
@@ -153,7 +162,7 @@ def add(
     keep = [f"{name}:{kind}" for name, kind in index.manifest.columns.items()]
     _check_passages(location, index.manifest.columns, source, passages)
     rows = _source(source, text_column, id_column, keep, input_format, encoding, delimiter, passages, words, overlap)
-    _fill(index, rows, False, as_json)
+    _fill(index, rows.rows(), False, as_json)
 
 
 @app.command()
@@ -316,11 +325,11 @@ def _opened(
     return Index(index.store, index.manifest, loaded)
 
 
-def _fill(index: Index, source: Source, approximate: bool, as_json: bool) -> None:
+def _fill(index: Index, rows: Iterable[Row], approximate: bool, as_json: bool) -> None:
     start = time.perf_counter()
     with index:
         with _progress() as advance:
-            added = index.add(source.rows(), advance=advance)
+            added = index.add(rows, advance=advance)
         index.optimize(approximate)
         _report(_counts(index, added), time.perf_counter() - start, as_json)
 

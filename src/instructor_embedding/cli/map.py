@@ -37,7 +37,8 @@ def map_(
     if color is not None and k is not None:
         raise InputError("--color and -k both give the points their colors; pass one of them")
     chosen = instruction or [CLUSTERING]
-    texts, values, vectors = text_vectors(source, text_column, [color] if color else [], model, chosen, device)
+    least = max(3, (k or 0) + 1)
+    texts, values, vectors = text_vectors(source, text_column, [color] if color else [], model, chosen, device, least)
     groups = [str(row[0]) for row in values] if color else [""] * len(texts)
     if k is not None:
         from instructor_embedding.analysis.clusters import clustered

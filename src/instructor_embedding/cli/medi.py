@@ -99,9 +99,11 @@ def mine(
     """Mine hard negatives again, with the model that is being trained; nothing else in the file changes."""
     from tqdm import tqdm
 
+    from instructor_embedding.files.records import check_output
     from instructor_embedding.medi import encoders
     from instructor_embedding.medi.remine import remine
 
+    check_output(output)
     with tqdm(unit="triple", unit_scale=True, disable=None, leave=False) as bar:
         counts = remine(file, output, encoders.load(encoder), same=same, guard=guard, pool=pool, progress=bar.update)
     typer.echo(
@@ -120,8 +122,11 @@ def inspect(
     as_json: options.Json = False,
 ) -> None:
     """Summarize a file of triples: counts, lengths, instructions, duplicates, examples."""
+    from instructor_embedding.files import picture
     from instructor_embedding.medi import summary
 
+    if plot is not None:
+        picture.check(plot)
     statistics = summary.summarize(file, _watched)
     if plot is not None:
         summary.plot(statistics, plot)

@@ -12,6 +12,7 @@ import typer
 
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.extras import need
+from instructor_embedding.files.atomic import check_folder
 
 if TYPE_CHECKING:
     from instructor_embedding.encoder import Encoder
@@ -74,7 +75,7 @@ def chosen_model(option: str | None, argument: str | None) -> str:
     """
     if option is not None and argument is not None:
         raise InputError(f"the model was given twice: -m {option} and {argument}; use -m alone")
-    return option or argument or DEFAULT
+    return option if option is not None else argument if argument is not None else DEFAULT
 
 
 def model_and_folder(model: str | None, folder: str | None, arguments: list[str] | None) -> tuple[str, str]:
@@ -94,8 +95,7 @@ def model_and_folder(model: str | None, folder: str | None, arguments: list[str]
         raise InputError("the model is missing: -m MODEL, a hub id or a folder")
     if not folder:
         raise InputError("the folder to write is missing: -o FOLDER")
-    if os.path.exists(folder) and not os.path.isdir(folder):
-        raise InputError(f"cannot write the folder {folder}: it is a file; name a folder")
+    check_folder(folder)
     return model, folder
 
 

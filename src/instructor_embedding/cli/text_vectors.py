@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,21 +21,22 @@ TextColumn = Annotated[str, typer.Option(help="Column that holds the texts.")]
 
 
 def text_vectors(
-    source: str, text_column: str, keep: list[str], model: str, instructions: list[str], device: str | None
+    source: str, text_column: str, keep: list[str], model: str, instructions: list[str], device: str | None, least: int
 ) -> tuple[list[str], list[list[Any]], list[Float32]]:
     """Return texts, values of other columns per text, and vectors of all texts for each instruction.
 
     Raises
     ------
     InputError
-        The file has no texts.
+        The file has fewer texts than `least`; nothing was encoded.
     """
     from instructor_embedding.files.pairs import Columns, read_rows
 
     rows = [row for row in read_rows(source, Columns(text_column, "", keep)) if not row.is_empty]
-    if not rows:
-        raise InputError(f"{'stdin' if source == '-' else source} has no texts")
+    if len(rows) < least:
+        count = f"{len(rows)} texts" if rows else "no texts"
+        raise InputError(f"{'stdin' if source == '-' else source} has {count}; at least {least} are required")
     texts = [row.pair.text for row in rows]
     embedder = options.load(model, device, "float32")
-    vectors = [embedder.encode(texts, instruction=text, show_progress_bar=True) for text in instructions]
+    vectors = [embedder.encode(texts, instruction=text, show_progress_bar=sys.stderr.isatty()) for text in instructions]
     return texts, [[row.kept[name] for name in keep] for row in rows], vectors

@@ -19,5 +19,5 @@ def converted(vectors: Vectors, numpy: bool, tensor: bool, device: torch.device)
     """Return an array (`numpy`), one tensor on `device` (`tensor`, which wins), or a list of tensors."""
     if numpy and not tensor:
         return as_numpy(vectors)
-    rows: Tensor = torch.as_tensor(vectors).to(device)
+    rows: Tensor = torch.as_tensor(vectors, device=device)
     return rows if tensor else list(rows)

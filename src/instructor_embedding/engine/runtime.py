@@ -75,10 +75,13 @@ class Runtime:
         Raises
         ------
         InputError
-            The precision needs a CPU and the model is elsewhere, or its layers were replaced.
+            The precision needs a CPU and the model is elsewhere, or its layers were replaced; or it is on the device
+            ``meta``, which holds no values.
         MissingExtraError
             The backend's library is not installed.
         """
+        if embedder.encoder.device.type == "meta":
+            raise InputError("the model is on the device 'meta', which holds no values; load it again, on another")
         if not _packable(embedder.encoder):
             if self.requested not in (None, "exact") or self.name not in ("torch", "auto"):
                 raise InputError(
@@ -183,14 +186,20 @@ def _packable(encoder: T5Encoder) -> bool:
     """Return whether the CPU backends can pack this encoder: its device, dtype and layers are those they know."""
     if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
         return False
+    if len(encoder.blocks) != encoder.config.num_layers:
+        return False
+    if any(module._forward_hooks or module._forward_pre_hooks for module in encoder.modules()):
+        return False  # a hook does more than the weights say
     kind = encoder.dtype
     for block in encoder.blocks:
         attention, inner = cast(Block, block).attention, cast(Block, block).feed_forward
         up = [inner.wi_0, inner.wi_1] if inner.gated else [inner.wi]
         for layer in (attention.q, attention.k, attention.v, attention.o, *up, inner.wo):
-            if type(layer) not in (nn.Linear, QuantizedLinear) or layer._forward_hooks or layer._forward_pre_hooks:
+            if type(layer) not in (nn.Linear, QuantizedLinear):
                 return False
             weight = layer.codes if isinstance(layer, QuantizedLinear) else layer.weight
+            if not isinstance(weight, Tensor) or weight.layout != torch.strided:
+                return False
             if weight.device.type != "cpu" or (weight.dtype != kind and type(layer) is nn.Linear):
                 return False
     return kind in (torch.float32, torch.bfloat16)

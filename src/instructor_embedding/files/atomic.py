@@ -27,10 +27,11 @@ _STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(sig
 def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[bytes]]:
     """Open a file for writing that appears under its name when it is complete.
 
-    Use it for every file that is written. The bytes go to a temporary file of its own name in the same folder, which
-    is synchronized to the disk and then renamed; leaving by an error, SIGTERM and SIGHUP included, removes it and
-    keeps the file that was there. Of a symbolic link the target is written. What is not a regular file (a device, a
-    fifo, ``/dev/fd/N``) is written through and never replaced. ``-`` is stdout.
+    Use it for every file that is written. The bytes go to a file without a name in the same folder (where the system
+    has none, to one with a name of its own), which is synchronized to the disk and then takes the place of the old one;
+    leaving by an error, SIGTERM and SIGHUP included, removes it and keeps the file that was there. kill -9 leaves
+    nothing either, where files without a name exist. Of a symbolic link the target is written. What is not a regular
+    file (a device, a fifo, ``/dev/fd/N``) is written through and never replaced. ``-`` is stdout.
 
     Parameters
     ----------
@@ -60,6 +61,7 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
                 yield file
                 file.flush()
                 _synchronized(file.fileno(), name)
+                _name(file.fileno(), draft, name)
             try:
                 os.replace(draft, target)
             except OSError as error:
@@ -95,6 +97,22 @@ def check_target(path: str | os.PathLike[str]) -> None:
         raise InputError(f"cannot write {name}: there is no folder {folder}")
     if why := _why(folder):
         raise InputError(f"cannot write {name}: {why}")
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if a folder cannot be made or written into; call it before long work, as `check_target`."""
+    name = os.fspath(path)
+    if not name:
+        raise InputError("cannot write the folder '': its name is empty")
+    try:
+        nearest = Path(os.path.realpath(name))
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        why = _why(nearest) if nearest.is_dir() else f"{nearest} is a file; name a folder"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+    if why:
+        raise InputError(f"cannot write the folder {name}: {why}")
 
 
 def is_seekable(path: str | os.PathLike[str]) -> bool:
@@ -163,7 +181,9 @@ def _standard(stream: Any, number: int) -> int:
 def _created(draft: str, target: str, name: str) -> int:
     """Create the temporary file with the mode of the file that it will replace, or the usual one."""
     try:
-        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        descriptor = _unnamed(os.path.dirname(draft))
+        if descriptor is None:
+            descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     except OSError as error:
         raise InputError(f"cannot write {name}: {error.strerror}") from None
     with contextlib.suppress(OSError, AttributeError):
@@ -172,6 +192,29 @@ def _created(draft: str, target: str, name: str) -> int:
         if before.st_uid != os.geteuid():
             os.fchown(descriptor, before.st_uid, before.st_gid)
     return descriptor
+
+
+def _unnamed(folder: str) -> int | None:
+    """Open a file without a name, which is gone when the process ends; None where the file system has no such files."""
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    except (OSError, AttributeError):
+        return None
+    if os.path.exists(f"/proc/self/fd/{descriptor}"):  # by which it gets its name
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _name(descriptor: int, draft: str, name: str) -> None:
+    """Give a file without a name that of the draft."""
+    if os.path.lexists(draft):
+        return
+    try:
+        # the descriptor of a folder, which an absolute path does not need, makes Python follow the link
+        os.link(f"/proc/self/fd/{descriptor}", draft, src_dir_fd=0, follow_symlinks=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {name}: {error.strerror}") from None
 
 
 def _buffered(descriptor: int, mode: str, name: str) -> IO[bytes]:

@@ -49,7 +49,7 @@ def parse_line(line: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise RecordError(f"invalid JSON: {error.msg} at column {error.colno}{_utf16(line)}") from None
     except (RecursionError, ValueError) as error:
-        raise RecordError(f"invalid JSON: {error}") from None
+        raise RecordError(f"invalid JSON: {_reason(error)}") from None
 
 
 def parse_file(file: BinaryIO, name: str) -> Any:
@@ -66,7 +66,7 @@ def parse_file(file: BinaryIO, name: str) -> Any:
     except json.JSONDecodeError as error:
         raise InputError(f"{name}, line {error.lineno}: invalid JSON: {error.msg} at column {error.colno}") from None
     except (RecursionError, ValueError) as error:
-        raise InputError(f"{name}: invalid JSON: {error}") from None
+        raise InputError(f"{name}: invalid JSON: {_reason(error)}") from None
 
 
 def list_items(file: BinaryIO, name: str) -> Iterator[Any]:
@@ -145,7 +145,7 @@ class _Window:
                     continue
                 raise self.error(f"invalid JSON: {error.msg}") from None
             except (RecursionError, ValueError) as error:
-                raise self.error(f"invalid JSON: {error}") from None
+                raise self.error(f"invalid JSON: {_reason(error)}") from None
             # a number at the window's end may have more digits
             if end < len(self.text) or not self.grow():
                 self.at = min(end, len(self.text))
@@ -154,6 +154,13 @@ class _Window:
     def error(self, why: str) -> InputError:
         """Return an error that names the file and the item."""
         return InputError(f"{self.name}, item {self.item}: {why}")
+
+
+def _reason(error: Exception) -> str:
+    """Return why valid syntax cannot be read: of its limits, the decoder of json speaks in its own words."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return "an integer has too many digits" if str(error).startswith("Exceeds the limit") else str(error)
 
 
 def _utf16(line: bytes) -> str:

@@ -135,7 +135,7 @@ def read(folder: str | os.PathLike[str]) -> Manifest:
             f"{folder} is not an index: it has no {NAME}; make one: instructor-embed index build FILE -o {folder}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     return parse(text, str(path))
 
 

@@ -80,6 +80,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
 
 def why_unreadable(name: str) -> str | None:
     """Return why a path cannot be opened for reading, or None if nothing is known against it."""
+    if not name:
+        return "the name of the file is empty"
     try:
         mode = os.stat(name).st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -152,8 +152,9 @@ def _check(where: str, names: Sequence[str] | Mapping[str, Any], columns: Column
     if columns.instruction is None and _INSTRUCTION not in names:
         likely = _likely_instruction(tuple(map(str, names)), columns.text)
         if likely and likely not in columns.keep:
+            typed = likely if likely.isidentifier() else repr(likely)
             raise InputError(
-                f"{where} has a column {likely!r}: if it holds the instructions, say --instruction-column {likely}; "
+                f"{where} has a column {likely!r}: if it holds the instructions, say --instruction-column {typed}; "
                 "if no column does, --instruction-column ''"
             )
 

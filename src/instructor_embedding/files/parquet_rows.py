@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import IO, Any
 
-from instructor_embedding.errors import InputError
+from instructor_embedding.errors import InputError, in_one_line
 from instructor_embedding.extras import need
 from instructor_embedding.files.opening import why_unreadable
 
@@ -32,8 +32,8 @@ def read_rows(name: str, columns: Sequence[str] | None = None) -> Iterator[dict[
                 for record in batch.to_pylist():
                     number += 1
                     yield record
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{name}, row {number + 1}: the parquet file is corrupt: {error}") from None
+        except (OSError, ValueError, need("pyarrow", "reading parquet files").ArrowException) as error:
+            raise InputError(f"{name}, row {number + 1}: the parquet file is corrupt: {in_one_line(error)}") from None
 
 
 def columns_of(name: str) -> list[str]:
@@ -72,8 +72,8 @@ def _opened(name: str) -> Any:
         raise InputError(f"cannot read {name}: parquet is read from its end, which a pipe has not; pass a file's name")
     try:
         file = parquet.ParquetFile(name)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    except (OSError, ValueError, need("pyarrow", "reading parquet files").ArrowException) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else in_one_line(error)
         raise InputError(f"{name} is not a parquet file: {reason}") from None
     repeated = [column for column, count in Counter(file.schema_arrow.names).items() if count > 1]
     if repeated:

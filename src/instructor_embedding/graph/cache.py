@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
+from instructor_embedding.files.scratch import flush, scratch_folder
 from instructor_embedding.graph import t5
 from instructor_embedding.model.embedder import Embedder
 
@@ -24,10 +24,11 @@ def graph_of(embedder: Embedder) -> Path:
     if path.is_file():
         return path
     home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home, prefix=".writing-") as scratch:
-        draft = Path(scratch) / path.name
+    with scratch_folder(home, ".writing-") as scratch:
+        draft = scratch / path.name
         t5.write(embedder, draft)
-        usual = _usual_mode(Path(scratch))
+        usual = _usual_mode(scratch)
+        flush(scratch)
         for file in (draft.with_name(f"{path.name}.data"), draft):  # the graph last: a file by its name is complete
             file.chmod(usual)
             os.replace(file, home / file.name)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.extras import need
+from instructor_embedding.files.scratch import flush, scratch_folder
 from instructor_embedding.graph import t5
 from instructor_embedding.model.embedder import Embedder
 
@@ -56,17 +56,19 @@ def export(model: Embedder, folder: str | os.PathLike[str], library: str = "onnx
     openvino = need("openvino", "an export for OpenVINO") if library == "openvino" else None
     need("onnx", "an export")
     home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home, prefix=".exporting-") as scratch:
-        draft = Path(scratch)
+    with scratch_folder(home, ".exporting-") as draft:
         # OpenVINO folds float16 of a graph back to float32, and makes its own from float32
         form = "float32" if openvino is not None and weights == "float16" else weights
         t5.write(model, draft / FILES["onnx"], form)
         if openvino is not None:
             _convert(openvino, draft, half=weights == "float16")
-        model.tokens.tokenizer.save(str(draft / "tokenizer.json"))
+        # the tokenizer's own save raises bare exceptions
+        (draft / "tokenizer.json").write_text(model.tokens.tokenizer.to_str(pretty=True), encoding="utf-8")
         limits = {"max_seq_length": model.tokens.max_length, "do_lower_case": model.tokens.lower}
         (draft / "sentence_bert_config.json").write_text(json.dumps(limits, indent=2) + "\n", encoding="utf-8")
-        # the graph last: a file of its name is complete
+        flush(draft)
+        # the graph goes first and comes last: a file of its name is complete, and fits the weights beside it
+        (home / FILES[library]).unlink(missing_ok=True)
         for path in sorted(draft.iterdir(), key=lambda path: path.name == FILES[library]):
             os.replace(path, home / path.name)
     return home / FILES[library]

@@ -117,9 +117,9 @@ class Index:
         InputError
             There is no index, it is of a later version, or the model is not the one that made it.
         """
+        store = store_of(location)
         if "://" not in location:
             manifests.read(location)  # the error of a folder that is not an index
-        store = store_of(location)
         manifest = store.read_manifest()
         if manifest is None:
             raise InputError(f"{location} is not an index; make one: instructor-embed index build FILE -o {location}")

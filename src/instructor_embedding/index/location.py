@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from instructor_embedding.errors import InputError, choose
@@ -38,6 +39,8 @@ def store_of(location: str, kind: str | None = None) -> Store:
                 f"{location}: an index is a folder, or begins with {', '.join(f'{s}://' for s in SERVERS)}"
             )
         return _servers()[SERVERS[scheme]](location)
+    if Path(location).exists() and not Path(location).is_dir():
+        raise InputError(f"{location} is a file; an index is a folder")
     if kind is not None:
         choose("--store", kind, FOLDERS)
     if manifests.exists(location):

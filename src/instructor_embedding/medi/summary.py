@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from instructor_embedding.extras import need
+from instructor_embedding.files import picture
 from instructor_embedding.medi.triple import SIDES, Triple, read, record_of
 
 _EDGES = 2 ** np.arange(14)  # words; the last bin is open
@@ -130,7 +131,7 @@ def plot(summary: Summary, path: Path) -> None:
     right.set(xscale="log", xlabel="words, up to", ylabel="texts", title="length")
     right.set_xscale("log", base=2)
     right.legend()
-    figure.savefig(path)
+    picture.write(figure, path, dpi=100)
 
 
 def _mark(*texts: str) -> int:

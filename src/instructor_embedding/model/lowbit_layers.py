@@ -226,8 +226,8 @@ def _dynamic(layer: Any) -> tuple[Tensor, Tensor]:
     if weight.dtype != torch.qint8:
         raise ValueError(f"its weights are {weight.dtype}")
     per_row = weight.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric)
-    zero = weight.q_per_channel_zero_points() if per_row else torch.tensor(weight.q_zero_point())
-    scale = weight.q_per_channel_scales() if per_row else torch.full((weight.shape[0],), weight.q_scale())
+    zero = weight.q_per_channel_zero_points() if per_row else torch.tensor(weight.q_zero_point(), device="cpu")
+    scale = weight.q_per_channel_scales() if per_row else torch.full((weight.shape[0],), weight.q_scale(), device="cpu")
     if zero.any():
         raise ValueError("their zero is not at 0")
     return weight.int_repr(), scale.float()

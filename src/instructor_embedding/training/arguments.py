@@ -10,7 +10,7 @@ from typing import Any, NoReturn, cast
 
 from transformers import HfArgumentParser
 
-from instructor_embedding.errors import InputError, InstructorError, nearest
+from instructor_embedding.errors import InputError, InstructorError, in_one_line, nearest
 from instructor_embedding.files.toml_file import read_toml
 from instructor_embedding.training.passthrough import checked_optimizer
 from instructor_embedding.training.settings import GROUPS, Settings
@@ -51,7 +51,7 @@ def parse(arguments: Sequence[str]) -> Settings:
     except InstructorError:
         raise
     except (ValueError, TypeError, ImportError) as error:
-        raise InputError(" ".join(str(error).split())) from None
+        raise InputError(in_one_line(error)) from None
     if rest:
         raise InputError(_unknown(rest[0], parser))
     settings = Settings(*groups).checked()

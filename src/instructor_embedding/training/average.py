@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from instructor_embedding.errors import CheckpointError, InputError
+from instructor_embedding.files.atomic import check_folder
 from instructor_embedding.model import embedder, hub
 from instructor_embedding.model.folder.read import read
 from instructor_embedding.model.folder.write import write
@@ -58,6 +59,7 @@ def average(folders: Sequence[Path], weights: Sequence[float] | None = None) -> 
 
 def merge(models: Sequence[str], output: str, weights: Sequence[float] | None = None) -> Path:
     """Write the weighted mean of models, each a folder or a hub id, to a folder; see `average`."""
+    check_folder(output)
     folders = [hub.resolve(model) for model in models]
     folder = Path(output)
     if folder.resolve() in [model.resolve() for model in folders]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from instructor_embedding.files import picture
+
 HISTORY = "history.jsonl"
 PICTURE = "history.png"
 
@@ -73,5 +75,5 @@ def plot(folder: Path) -> Path | None:
             points = [(line["step"], line[name]) for line in lines if name in line]
             scores.plot(*zip(*points, strict=True), marker=".", label=name.removeprefix("eval_"))
     figure.legend(loc="outside lower center", ncols=3)
-    figure.savefig(folder / PICTURE, dpi=120)
+    picture.write(figure, folder / PICTURE, dpi=120)
     return folder / PICTURE

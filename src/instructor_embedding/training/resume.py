@@ -62,7 +62,15 @@ def refuse_other_run(checkpoint: Path, identity: dict[str, Any]) -> None:
     file = checkpoint / IDENTITY
     if not file.is_file():
         return
-    stored = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(stored, dict):
+            raise ValueError("not an object")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{file} is corrupt ({error}); remove {checkpoint} to resume from the one before, or start again with "
+            "--overwrite_output_dir"
+        ) from None
     different = [name for name in identity if name in stored and stored[name] != identity[name]]
     if not different:
         return
@@ -130,7 +138,8 @@ def is_complete(checkpoint: Path) -> bool:
     try:
         if not (checkpoint / "optimizer.pt").is_file():  # --save_only_model
             return False
-        return isinstance(json.loads((checkpoint / STATE).read_text(encoding="utf-8")), dict)
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        return isinstance(state, dict) and isinstance(state.get("global_step"), int)
     except (OSError, ValueError):
         return False
 

@@ -14,6 +14,7 @@ from transformers import TrainerState
 from transformers.utils import logging
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.atomic import check_folder
 from instructor_embedding.model import embedder, hub
 from instructor_embedding.model.folder.read import read
 from instructor_embedding.model.folder.write import write
@@ -66,6 +67,7 @@ def train(arguments: Sequence[str]) -> Path:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     args = settings.trainer
     output = Path(str(args.output_dir))
+    check_folder(output)
     data = read_data(settings.data, args.seed, _token(settings))
     evaluation = settings.evaluation
     dev = read_dev(

@@ -62,7 +62,9 @@ class ModelSettings:
         for name in self.freeze:
             choose("freeze", name, PARTS)
         if bool(self.model_name_or_path) == bool(self.init):
-            raise InputError("pass one of model_name_or_path (where to start from) and init (a shape, from scratch)")
+            raise InputError(
+                "pass one of --model_name_or_path (where to start from) and --init (a shape, from scratch)"
+            )
         if self.max_source_length < 2:
             raise InputError(f"max_source_length must be at least 2 (a token and EOS), got {self.max_source_length}")
         _at_least(1, tokenizer_texts=self.tokenizer_texts, vocab_size=self.vocab_size)
@@ -232,6 +234,9 @@ class TrainerSettings(TrainingArguments):
         )
         _at_least(0, learning_rate=self.learning_rate, weight_decay=self.weight_decay, max_grad_norm=self.max_grad_norm)
         _at_least(0, dataloader_num_workers=self.dataloader_num_workers, warmup_steps=self.warmup_steps)
+        for name, seed in {"seed": self.seed, "data_seed": self.data_seed}.items():
+            if seed is not None and not 0 <= seed < 2**32:
+                raise InputError(f"{name} must be from 0 to {2**32 - 1}, got {seed}")
         if self.fp16 and not torch.cuda.is_available():
             raise InputError("fp16 needs a GPU; --bf16 works on CPUs, too")
         if self.lr_scheduler_type == "reduce_lr_on_plateau" and self.eval_strategy == "no":

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from instructor_embedding.errors import DivergenceError, InputError, OutputError, VectorError
+from instructor_embedding.errors import DivergenceError, InputError, OutputError, VectorError, in_one_line
 from instructor_embedding.instruction import Pair
 from instructor_embedding.training import gradcache
 from instructor_embedding.training.batch import Batch, Collate
@@ -95,7 +95,7 @@ class InstructorTrainer(Trainer):
                 callbacks=list(callbacks),
             )
         except (ValueError, ImportError, RuntimeError) as error:
-            raise InputError(" ".join(str(error).split())) from None
+            raise InputError(in_one_line(error)) from None
 
     @property
     def total_steps(self) -> int:
@@ -253,6 +253,15 @@ class InstructorTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         self.embedder.restore(Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        try:
+            super()._load_optimizer_and_scheduler(checkpoint)
+        except Exception as error:  # torch's readers raise whatever damaged bytes lead them to
+            raise InputError(
+                f"the optimizer's state in {checkpoint} is corrupt ({type(error).__name__}); remove that folder to "
+                "resume from the one before, or start again with --overwrite_output_dir"
+            ) from None
 
     def _load_best_model(self) -> None:
         if self.state.best_model_checkpoint:

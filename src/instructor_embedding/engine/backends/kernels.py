@@ -19,7 +19,8 @@ ROWS = 1024  # rows that weights are prepacked for; other counts work as well
 # T5's activation: (name, algorithm) of oneDNN's post-operation
 _FUSED = {"relu": ("relu", ""), "gelu": ("gelu", "none"), "gelu_new": ("gelu", "tanh"), "silu": ("swish", "")}
 
-_BOTH, _POSITIVE = torch.tensor(127.0), torch.tensor(255.0)  # steps of int8 from zero, and of uint8
+# steps of int8 from zero, and of uint8; on the CPU, whatever the caller's default device is
+_BOTH, _POSITIVE = torch.tensor(127.0, device="cpu"), torch.tensor(255.0, device="cpu")
 
 Value = tuple[Tensor, Tensor | None]
 
@@ -100,7 +101,7 @@ class Int8Kernel:
         """Prepack weights in 8 bits: their own codes where they have them, else rounded."""
         codes, scale = (torch.cat(rows) for rows in zip(*map(int8_of, layers), strict=True))
         packed = torch.ops.onednn.qlinear_prepack(codes, [ROWS, codes.shape[1]])
-        return Int8Weight(packed, scale, torch.zeros(len(scale), dtype=torch.int32))
+        return Int8Weight(packed, scale, torch.zeros(len(scale), dtype=torch.int32, device="cpu"))
 
     def rows(self, x: Tensor, scale: Tensor | None = None, positive: bool = False) -> Int8Rows:
         """Round rows: values of both signs to -127..127 about 128, values of one sign to 0..255."""

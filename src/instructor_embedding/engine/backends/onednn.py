@@ -62,7 +62,7 @@ class OneDNNBackend:
         mapped.release(
             tensor.data_ptr() for block in encoder.blocks for tensor in (*block.parameters(), *block.buffers())
         )
-        self._bias = torch.empty(1, 0, 0, 0)
+        self._bias = torch.empty(1, 0, 0, 0, device="cpu")
 
     def run(self, batch: Packed) -> Float32:
         """Return float32 of shape (n, dimension)."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from instructor_embedding.evaluation.following.matrix import Matrix
 from instructor_embedding.extras import need
+from instructor_embedding.files import picture
 
 _TITLES = {
     "linear": "linear classifier, accuracy",
@@ -45,7 +46,7 @@ def draw(matrices: Sequence[Matrix], path: str | os.PathLike[str]) -> Path:
                 axis.set_ylabel("instruction for", fontsize=9)
             if line == len(subjects) - 1:
                 axis.set_xlabel("labeling", fontsize=9)
-    figure.savefig(path, dpi=130, metadata={"Software": None})
+    picture.write(figure, path)
     plots.close(figure)
     return Path(path)
 

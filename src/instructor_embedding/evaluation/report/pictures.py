@@ -13,6 +13,7 @@ from instructor_embedding.evaluation.following import picture
 from instructor_embedding.evaluation.report.runs import Run
 from instructor_embedding.evaluation.report.sections import speed_of, with_own_tasks
 from instructor_embedding.extras import need
+from instructor_embedding.files.picture import write
 
 _MOST = 12  # runs that a bar chart stays readable with
 _COLORS = ("#3b6ea5", "#c8553d", "#5b8c5a", "#8a6bb1", "#c99a2e", "#4fa3a5", "#8c8c8c", "#b5658f")
@@ -87,6 +88,6 @@ def _speed(plots: Any, runs: Sequence[Run], path: Path) -> Path:
 
 
 def _saved(plots: Any, figure: Any, path: Path) -> Path:
-    figure.savefig(path, dpi=130, metadata={"Software": None})
+    write(figure, path)
     plots.close(figure)
     return path

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from instructor_embedding.errors import InputError, InstructorError
+from instructor_embedding.errors import InputError, InstructorError, in_one_line
 from instructor_embedding.extras import need
 from instructor_embedding.files import manifest as manifests
 from instructor_embedding.files.manifest import Manifest
@@ -60,7 +60,7 @@ class PostgresStore:
             )
             vector.register_vector(self._connection)
         except self._library.Error as error:
-            raise StoreError(f"{location}: {_line(error)}") from None
+            raise StoreError(f"{location}: {in_one_line(error)}") from None
 
     def read_manifest(self) -> Manifest | None:
         """See `Store`."""
@@ -218,7 +218,7 @@ class PostgresStore:
         try:
             return self._connection.execute(statement, parameters or None)
         except self._library.Error as error:
-            raise StoreError(f"{self.location}: {_line(error)}") from None
+            raise StoreError(f"{self.location}: {in_one_line(error)}") from None
 
     def _rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         rows: list[Any] = self._run(statement, parameters).fetchall()
@@ -240,7 +240,3 @@ def _condition(where: Condition) -> str:
 
 def _match(row: Sequence[Any], columns: Sequence[str]) -> Match:
     return Match(row[0], float(row[-1]), row[1], dict(zip(columns, row[2:-1], strict=True)))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -62,6 +62,8 @@ class _Entry:
     def __init__(self, entry: dict[str, Any]) -> None:
         self.dtype = str(entry["dtype"])
         self.shape = tuple(_natural(size) for size in entry["shape"])
+        if len(self.shape) > 8:  # no weight of a model has that many dimensions, and an array has 64 at most
+            raise ValueError
         self.start, self.stop = map(_natural, entry["data_offsets"])
 
     def of(self, data: Array, path: Path, name: str) -> Array:

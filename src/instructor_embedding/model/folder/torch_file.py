@@ -151,6 +151,8 @@ def _elements(raw: Array, start: int, storage: Storage, size: int) -> Array:
 def _array(tensor: StoredTensor, elements: Array, name: str) -> Array:
     """Return a tensor; strides that would repeat elements, or leave the storage, are refused."""
     shape, strides = tensor.shape, tensor.strides
+    if len(shape) > 8:
+        raise CorruptError(f"{name} has {len(shape)} dimensions")
     if len(shape) != len(strides):
         raise CorruptError(f"{name} has {len(shape)} dimensions and {len(strides)} strides")
     if 0 in shape:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from instructor_embedding.errors import InputError, OutputError, choose
+from instructor_embedding.files.scratch import flush, scratch_folder
 from instructor_embedding.model.config import T5Config
 from instructor_embedding.model.embedder import Embedder
 from instructor_embedding.model.folder.names import file_tensors
@@ -24,7 +23,6 @@ from instructor_embedding.model.lowbit_layers import stored_tensors
 from instructor_embedding.model.pooling import Dense
 
 _MODULES = "modules.json"
-_SCRATCH = ".saving-"
 LAYOUTS = ("sentence-transformers", "legacy-1.0")
 
 _CARD = """---
@@ -103,45 +101,24 @@ def write(model: Embedder, folder: Path, layout: str = LAYOUTS[0]) -> None:
 def _replace(model: Embedder, tensors: list[dict[str, Tensor]], folder: Path, layout: str) -> None:
     """Write all files to a folder beside the old ones, then put them in place."""
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(folder)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f"{_SCRATCH}{os.getpid()}-") as scratch:
-        _write_all(model, tensors, Path(scratch), layout, folder.resolve().name)
-        for path in Path(scratch).rglob("*"):
-            _flush(path)
+    with scratch_folder(folder, ".saving-") as scratch:
+        _write_all(model, tensors, scratch, layout, folder.resolve().name)
+        flush(scratch)
         # without modules.json a folder with modules does not load: it goes first and comes last, so that a kill in
         # between leaves no mixture of old and new weights that looks complete
         (folder / _MODULES).unlink(missing_ok=True)
-        for path in sorted(Path(scratch).rglob("*")):
+        for path in sorted(scratch.rglob("*")):
             target = folder / path.relative_to(scratch)
             if path.is_dir():
                 target.mkdir(exist_ok=True)
             elif path.name != _MODULES:
                 os.replace(path, target)
         _remove_other_weights(folder, layout)
-        os.replace(Path(scratch) / _MODULES, folder / _MODULES)
+        os.replace(scratch / _MODULES, folder / _MODULES)
 
 
 def _is_quantized(tensors: list[dict[str, Tensor]]) -> bool:
     return any(name.endswith("_scale") for state in tensors for name in state)
-
-
-def _flush(path: Path) -> None:
-    """Write a file to the disk, so that a power loss after its rename does not leave an empty one."""
-    if path.is_file():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove what killed processes left."""
-    for path in folder.glob(f"{_SCRATCH}*"):
-        owner = path.name.removeprefix(_SCRATCH).partition("-")[0]
-        try:
-            os.kill(int(owner), 0)
-        except (ProcessLookupError, ValueError):
-            shutil.rmtree(path, ignore_errors=True)
-        except OSError:
-            pass  # it runs, as another user
 
 
 def _remove_other_weights(folder: Path, layout: str) -> None:
