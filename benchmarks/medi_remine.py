@@ -3,10 +3,13 @@
 For each task: the share of negatives that have the query's label, as built (by label), re-mined without guards, with
 them, and drawn at random.
 
-    python benchmarks/medi_remine.py SUPER_NI_FILE... [--encoder instructor-mini] [--tasks 10]
+    python benchmarks/medi_remine.py SUPER_NI_FILE... [--encoder instructor-mini] [--tasks 10] [--write]
+
+With --write into results/medi_remine.json.
 """
 
 import argparse
+import json
 import math
 import tempfile
 from collections import Counter
@@ -20,6 +23,7 @@ from instructor_embedding.medi.compose import mined_relations
 from instructor_embedding.medi.remine import remine
 from instructor_embedding.medi.triple import Triple, read, write
 
+RESULTS = Path(__file__).parent / "results" / "medi_remine.json"
 GUARDS = {"re-mined, no guard": (2.0, math.inf), "re-mined, guarded": (0.9, 0.95)}
 
 
@@ -29,6 +33,7 @@ def main():
     parser.add_argument("sources", type=Path, nargs="+")
     parser.add_argument("--encoder", default="instructor-mini")
     parser.add_argument("--tasks", type=int, default=10)
+    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     encoder = encoders.load(arguments.encoder)
     tasks = [
@@ -38,7 +43,8 @@ def main():
         if task.is_classification
     ]
     drawn = [tasks[index] for index in sorted(np.random.default_rng(0).permutation(len(tasks))[: arguments.tasks])]
-    print(f"| task | as built | {' | '.join(GUARDS)} | at random |\n|---|---|---|---|---|")
+    columns = ["as built", *GUARDS, "at random"]
+    print(f"| task | {' | '.join(columns)} |\n|---|---|---|---|---|")
     rows = []
     for task in drawn:
         label = dict(zip(task.inputs, task.outputs, strict=True))
@@ -60,6 +66,10 @@ def main():
         rows.append(shares)
         print(f"| {task.name} | {' | '.join(f'{100 * value:.1f} %' for value in shares)} |", flush=True)
     print(f"| mean of {len(rows)} | {' | '.join(f'{100 * value:.1f} %' for value in np.mean(rows, 0))} |")
+    if arguments.write:
+        shares = {task.name: dict(zip(columns, row, strict=True)) for task, row in zip(drawn, rows, strict=True)}
+        content = {"encoder": arguments.encoder, "share of negatives with the query's label": shares}
+        RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def share(triples, label):

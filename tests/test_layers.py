@@ -56,6 +56,7 @@ SIDEWAYS = {
     ("model", "vectors"),
     ("files", "vectors"),
     ("training", "medi.batches"),
+    ("training", "medi.forms"),
     ("training", "medi.triple"),
 }
 STANDARD_ONLY = ("instruction", "namesake", "errors", "extras", "version")

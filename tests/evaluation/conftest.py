@@ -34,6 +34,18 @@ def recording():
     return Recording()
 
 
+@pytest.fixture
+def run(cli):
+    """Run an evaluate verb, check its exit code and return what it printed."""
+
+    def run(*arguments, code=0):
+        done = cli("evaluate", *arguments)
+        assert done.code == code, done.err
+        return done.out if code == 0 else done.err
+
+    return run
+
+
 def write_rows(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()

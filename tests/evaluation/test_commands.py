@@ -7,18 +7,6 @@ import pytest
 pytest.importorskip("mteb")
 
 
-@pytest.fixture
-def run(cli):
-    """Run an evaluate verb, check its exit code and return what it printed."""
-
-    def run(*arguments, code=0):
-        done = cli("evaluate", *arguments)
-        assert done.code == code, done.err
-        return done.out if code == 0 else done.err
-
-    return run
-
-
 RANDOM = ("--library", "baseline", "-m", "random")
 
 

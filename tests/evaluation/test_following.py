@@ -13,7 +13,6 @@ from instructor_embedding.evaluation.following.measure import recovery, standard
 from instructor_embedding.evaluation.following.picture import draw
 from instructor_embedding.evaluation.following.run import evaluate
 from instructor_embedding.evaluation.score import Results
-from tests.evaluation.test_commands import run_command
 
 pytest.importorskip("sklearn")
 COLORS, SHAPES = ("red", "green", "blue"), ("round", "square")
@@ -165,7 +164,7 @@ def test_pictures(scores, tmp_path):
     assert first[:4] == b"\x89PNG"
 
 
-def test_the_command(folders, tmp_path, monkeypatch, capfd):
+def test_the_command(folders, tmp_path, run):
     with open(tmp_path / "toys.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, ["text", "color", "shape"])
         writer.writeheader()
@@ -174,7 +173,7 @@ def test_the_command(folders, tmp_path, monkeypatch, capfd):
     options = ["--data", tmp_path / "toys.csv", "--labels", "color,shape", "--kind", "toy", "--splits", "2"]
     options += ["-m", folders["relu"], "--result-file", tmp_path / "out.jsonl", "--no-paraphrases"]
     options += ["--picture", tmp_path / "toys.png", "-i", "shape=Represent the form: "]
-    out = run_command(monkeypatch, capfd, "following", *options)
+    out = run("following", *options)
     assert "relu on toys.csv, linear classifier" in out
     assert "own - others" in out
     assert (tmp_path / "toys.png").is_file()

@@ -15,7 +15,6 @@ from instructor_embedding.evaluation.report.runs import Entry
 from instructor_embedding.evaluation.report.sections import sections
 from instructor_embedding.evaluation.score import Results, Score
 from tests.conftest import SHARED
-from tests.evaluation.test_commands import run_command
 
 # paper, table 2: seven categories of MTEB, their mean over 56 data sets, Billboard, Prompt Retrieval, the headline
 TABLE = {
@@ -206,18 +205,18 @@ def test_pictures(files, tmp_path):
     assert {path.name: path.read_bytes() for path in pictures.draw(runs, tmp_path / "two")} == names
 
 
-def test_the_command(files, tmp_path, monkeypatch, capfd):
-    out = run_command(monkeypatch, capfd, "report", *files)
+def test_the_command(files, tmp_path, run):
+    out = run("report", *files)
     assert "Differences from a" in out
-    run_command(monkeypatch, capfd, "report", *files, "--reference", "b", "-o", tmp_path / "r.md")
+    run("report", *files, "--reference", "b", "-o", tmp_path / "r.md")
     assert "### Differences from b" in (tmp_path / "r.md").read_text()
-    assert "cannot read" in run_command(monkeypatch, capfd, "report", tmp_path / "nothing", code=2)
+    assert "cannot read" in run("report", tmp_path / "nothing", code=2)
 
 
-def test_results_of_mteb(monkeypatch, capfd, tasks, tmp_path):
+def test_results_of_mteb(run, tasks, tmp_path):
     pytest.importorskip("mteb")
     options = ("--library", "baseline", "-m", "random", "--data-dir", tasks, "-t", "STSBenchmark")
-    run_command(monkeypatch, capfd, "mteb", *options, "--output-dir", tmp_path / "out")
+    run("mteb", *options, "--output-dir", tmp_path / "out")
     (theirs,) = make.read([tmp_path / "out" / "results"])
     (ours,) = make.read([tmp_path / "out" / "scores.jsonl"])
     assert theirs.entries["STSBenchmark"].value == pytest.approx(ours.entries["STSBenchmark"].value, abs=1e-3)

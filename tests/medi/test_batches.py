@@ -1,7 +1,6 @@
-"""Batches: of one task each, nothing lost but the remainder, the same for all ranks; the original's order."""
+"""The original's batches: of one task each, in its order, the same for all ranks."""
 
 import json
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from instructor_embedding import InputError
 from instructor_embedding.medi import batches as module
-from instructor_embedding.medi.batches import homogeneous, original_windows
+from instructor_embedding.medi.batches import original_windows
 
 TASKS = st.lists(st.integers(-3, 5), max_size=200)
 
@@ -19,43 +18,11 @@ def joined(batches):
     return np.concatenate([*batches, np.empty(0, np.int64)]).astype(int).tolist()
 
 
-@given(TASKS, st.integers(1, 7), st.integers(1, 3), st.integers(0, 3))
-def test_every_record_is_in_one_batch_or_counted(tasks, size, world, epoch):
-    ranks = [homogeneous(tasks, size, epoch=epoch, rank=rank, world=world) for rank in range(world)]
-    for step in range(len(ranks[0])):
-        assert len({tasks[number] for rank in ranks for number in rank[step]}) == 1
-        assert all(rank[step].shape == (size,) for rank in ranks)
-    used = [number for rank in ranks for number in joined(rank)]
-    assert len(used) == len(set(used))
-    lost = Counter(tasks) - Counter(tasks[number] for number in used)
-    assert dict(lost) == ranks[0].dropped
-    assert all(count < size * world for count in lost.values())
-
-
-def test_the_seed_and_the_epoch_decide():
-    tasks = np.repeat([4, 2], 500)
-    first = joined(homogeneous(tasks, 8, seed=1))
-    assert first == joined(homogeneous(tasks, 8, seed=1))
-    assert first != joined(homogeneous(tasks, 8, seed=1, epoch=1))
-    assert first != joined(homogeneous(tasks, 8, seed=2))
-
-
-def test_records_and_batches_are_shuffled():
-    """Neighbours in the file are rarely neighbours in a batch, and tasks alternate."""
-    tasks = np.repeat([0, 1], 4000)
-    batches = list(homogeneous(tasks, 8))
-    steps = np.abs(np.diff(np.array(batches), axis=1))
-    assert (steps == 1).mean() < 0.01
-    turns = np.diff([tasks[batch[0]] for batch in batches]) != 0
-    assert 0.4 < turns.mean() < 0.6
-
-
-def test_scratch_file_and_memory_give_the_same(monkeypatch):
-    tasks = np.random.default_rng(0).integers(0, 9, 5000)
-    expected = [joined(homogeneous(tasks, 16)), joined(original_windows(np.sort(tasks), 16))]
+def test_long_files_are_read_in_chunks(monkeypatch):
+    tasks = np.sort(np.random.default_rng(0).integers(0, 9, 5000))
+    expected = joined(original_windows(tasks, 16))
     monkeypatch.setattr(module, "_CHUNK", 700)
-    assert [joined(homogeneous(tasks, 16)), joined(original_windows(np.sort(tasks), 16))] == expected
-    assert isinstance(homogeneous(tasks, 16)._order, np.memmap)
+    assert joined(original_windows(tasks, 16)) == expected
 
 
 def test_original_order(reference):
@@ -96,11 +63,11 @@ def test_original_windows_on_ranks(tasks, size, world):
 )
 def test_wrong_numbers_are_refused(arguments, message):
     with pytest.raises(InputError, match=message):
-        homogeneous([1, 1], **arguments)
+        original_windows([1, 1], **arguments)
 
 
 def test_wrong_tasks_are_refused():
     with pytest.raises(InputError, match=r"tasks must be integers of shape \(n,\), got float64"):
-        homogeneous([0.5, 1.5], 1)
+        original_windows([0.5, 1.5], 1)
     with pytest.raises(InputError, match="less than one batch of 4"):
         original_windows([1] * 9, 4, max_examples=3)

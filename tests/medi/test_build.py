@@ -204,15 +204,6 @@ def test_licences_select_files_and_tasks(folder, tmp_path):
     assert {triple.task_name for triple in read(tmp_path / "out.jsonl")} == {"qa", "task1_topic_classification"}
 
 
-@pytest.fixture
-def run(cli):
-    def run(*arguments):
-        done = cli("medi", *arguments)
-        return done.code, done.out, done.err
-
-    return run
-
-
 def test_the_command(run, folder, tmp_path):
     code, _, err = run("build", folder, "-o", tmp_path / "out.jsonl.gz", "--limit", "12")
     assert code == 0
@@ -332,40 +323,3 @@ def test_negatives_are_mined_anew(run, folder, tmp_path, folders):
     matching = {(triple.query.text, triple.pos.text) for triple in old}
     assert not any((triple.query.text, triple.neg.text) in matching for triple in new)
     assert check(after).clean
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("own.csv", "question,answer\n{}"),
-        ("own.tsv", "question\tanswer\n{}"),
-        ("own.jsonl", None),
-    ],
-)
-def test_own_pairs_in_any_format(name, content, run, tmp_path):
-    rows = [(f"what is item {n}", f'item {n} is "bread"') for n in range(8)]
-    if content is None:
-        text = "\n".join(json.dumps({"question": a, "answer": b}) for a, b in rows)
-    else:
-        quoted = [(a, '"' + b.replace('"', '""') + '"' if name.endswith("csv") else b) for a, b in rows]
-        text = content.format("\n".join(("," if name.endswith("csv") else "\t").join(row) for row in quoted))
-    (tmp_path / name).write_text(text)
-    code, _, err = run(
-        "build", tmp_path / name, "-o", tmp_path / "out.jsonl", "--text-type", "question", "--text-type", "answer"
-    )
-    assert code == 0, err
-    triples = list(read(tmp_path / "out.jsonl"))
-    assert sorted((triple.query.text, triple.pos.text) for triple in triples) == sorted(rows)
-
-
-def test_texts_with_labels_are_a_classification(run, tmp_path):
-    rows = [f"{text} number {n},{topic}" for topic, text in TOPICS.items() for n in range(6)]
-    (tmp_path / "own.csv").write_text("text,label\n" + "\n".join(rows))
-    code, _, err = run(
-        "build", tmp_path / "own.csv", "-o", tmp_path / "out.jsonl", "--text-type", "text", "--text-type", "topic"
-    )
-    assert code == 0, err
-    topic = {text: name for name, text in TOPICS.items()}
-    for triple in read(tmp_path / "out.jsonl"):
-        query, pos, neg = (topic[side.text.split(" number")[0]] for side in triple[:3])
-        assert query == pos != neg

@@ -50,12 +50,8 @@ def environment():
 def command(environment):
     """Run train.py in a process; returns the finished process."""
 
-    def run(*flags, processes=1, timeout=240):
-        launch = [sys.executable, "train.py"]
-        if processes > 1:
-            launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-            launch += ["--master_port", str(random.randint(20000, 60000)), "train.py"]
-        arguments = [*launch, *map(str, flags)]
+    def run(*flags, timeout=240):
+        arguments = [sys.executable, "train.py", *map(str, flags)]
         return subprocess.run(
             arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout, check=False
         )

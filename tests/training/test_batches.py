@@ -1,12 +1,18 @@
 """Batches: one task each, every record accounted for, tasks mixed in the shares that were requested."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 pytest.importorskip("transformers")
 
 from instructor_embedding import InputError
+from instructor_embedding.training.arguments import parse
 from instructor_embedding.training.batches import BatchOrder, EpochBatches, Mixing, weights_of
+from instructor_embedding.training.data import read_data
+from instructor_embedding.training.trainer import epoch_batches
+from tests.training.test_forms import write
 
 SIZES = [5, 12, 33, 40, 64, 77, 100, 128, 150, 200, 256, 300, 333, 400, 512, 640, 700, 900, 1200, 2000]
 TASKS = np.repeat(np.arange(20), SIZES)
@@ -83,6 +89,32 @@ def test_twenty_tasks_get_the_shares_that_were_requested(kind, world):
     assert np.abs(early / early.sum() - expected).max() < 0.02
     drawn = {task: counted.drawn for task, counted in ranks[0].used().items()}
     assert drawn == dict(enumerate(counts.tolist()))
+
+
+def test_twenty_mixed_files_get_the_shares_that_were_requested(tmp_path):
+    """Pairs, hard negatives, scores and labels as csv, tsv, jsonl and json: every file has its share within 2 %."""
+    weights = [1 + number % 5 for number in range(20)]
+    for number in range(20):
+        rows = [FORM[number % 4](number, row) for row in range(10 + 15 * number)]
+        write(tmp_path / f"file{number}.{('csv', 'tsv', 'jsonl.gz', 'json')[number // 5]}", rows)
+    line = ["--init", "tiny", "--output_dir", "x", "--train_file", tmp_path, "--per_device_train_batch_size", 8]
+    line += ["--mixing", "weights", "--task_weights", *(f"file{n}={weight}" for n, weight in enumerate(weights))]
+    settings = parse(list(map(str, line)))
+    data = read_data(settings.data, seed=0)
+    batches = epoch_batches(settings, data)
+    names = [task.name for task in data.names]
+    drawn = Counter(names[data.tasks[index]] for batch in batches for index, _ in batch)
+    for number, weight in enumerate(weights):
+        share = drawn[f"file{number}"] / drawn.total()
+        assert share == pytest.approx(weight / sum(weights), rel=0.02)
+
+
+FORM = (
+    lambda file, row: {"query": f"query {file} {row}", "positive": f"text {file} {row}"},
+    lambda file, row: {"anchor": f"a {file} {row}", "positive": f"p {file} {row}", "negative": f"n {file} {row}"},
+    lambda file, row: {"text1": f"first {file} {row}", "text2": f"second {file} {row}", "score": row % 6},
+    lambda file, row: {"text": f"text {file} {row}", "label": f"label {row % 3}"},
+)
 
 
 def test_large_tasks_go_through_all_records_before_any_comes_again():

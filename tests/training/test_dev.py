@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("transformers")
 
 from instructor_embedding import InputError, Pair
+from instructor_embedding.medi.forms import Labelled, Match, Scored
 from instructor_embedding.training.dev import DevSet, held_back, read_dev
-from instructor_embedding.training.forms import Labelled, Match, Scored
 from tests.training.test_forms import data_of, write
 
 

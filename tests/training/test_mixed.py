@@ -1,10 +1,9 @@
-"""Runs over data of every form at once: resumed bit for bit, on two processes as on one, counted in the card."""
+"""Runs over data of every form at once: resumed bit for bit, counted in the card."""
 
 import json
 import re
 import shutil
 
-import numpy as np
 import pytest
 
 pytest.importorskip("transformers")
@@ -12,7 +11,7 @@ pytest.importorskip("transformers")
 from instructor_embedding.training.run import train
 from tests.training.conftest import history, triples
 from tests.training.test_forms import write
-from tests.training.test_run import SHORT, same, weights
+from tests.training.test_run import SHORT, same
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +19,7 @@ def files(tmp_path_factory):
     """Files of all forms: matches with 0 to 4 negatives, scores, labels, a task of one pair."""
     folder = tmp_path_factory.mktemp("mixed")
     records = triples(64, 1)
-    several = [
-        {
-            "query": record["query"][1],
-            "pos": record["pos"][1],
-            "neg": [other["neg"][1] for other in records[n : n + n % 5]],
-        }
-        for n, record in enumerate(records)
-    ]
-    write(folder / "several.jsonl", several)
+    write(folder / "several.jsonl", several(records))
     write(
         folder / "pairs.csv", [{"query": record["query"][1], "positive": record["pos"][1]} for record in records[:35]]
     )
@@ -41,6 +32,18 @@ def files(tmp_path_factory):
     write(folder / "labelled.csv.gz", [*labelled, {"text": "alone", "label": "class 9"}])
     write(folder / "single.csv", [{"query": "only one", "positive": "pair"}])
     return folder
+
+
+def several(records):
+    """Records of matches with 0 to 4 negatives."""
+    return [
+        {
+            "query": record["query"][1],
+            "pos": record["pos"][1],
+            "neg": [other["neg"][1] for other in records[n : n + n % 5]],
+        }
+        for n, record in enumerate(records)
+    ]
 
 
 def flags_of(folders, files, out, *more):
@@ -60,21 +63,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folders, files, tmp_path, ext
     train(flags_of(folders, files, cut, "--max_steps", 24, *extra))
     assert history(cut) == history(complete)
     assert same(cut, complete)
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(command, folders, files, tmp_path):
-    """Batches of 4 on two processes, whose shares differ in how many negatives they have, give those of 8 on one."""
-    single, two = tmp_path / "single", tmp_path / "two"
-    more = ("--dropout", 0, "--max_steps", 12, "--loss_form", "in-batch")
-    train(flags_of(folders, files / "several.jsonl", single, *more))
-    done = command(
-        *flags_of(folders, files / "several.jsonl", two, *more, "--per_device_train_batch_size", 4), processes=2
-    )
-    assert done.returncode == 0, done.stderr
-    assert history(two) == pytest.approx(history(single), rel=1e-4)
-    for name, value in weights(single).items():
-        np.testing.assert_allclose(weights(two)[name], value, atol=2e-4)
 
 
 def test_the_card_counts_what_was_used(folders, files, tmp_path, capsys):

@@ -102,13 +102,6 @@ def test_flags_that_work(files, folders, flags, tmp_path):
         assert file.suffix not in (".json", ".md", ".jsonl") or "secret" not in file.read_text(encoding="utf-8"), file
 
 
-@pytest.mark.slow
-def test_flags_of_several_processes_work(command, files, folders):
-    start = ["--model_name_or_path", folders["relu"], "--report_to", "none", *files[0]]
-    done = command(*start, *TWO_PROCESSES.split(), processes=2)
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.mark.parametrize("name", sorted(REASONS))
 def test_flags_that_are_refused(files, name):
     value = VALUES.get(name, "true")

@@ -48,6 +48,16 @@ def test_a_finished_training_is_not_trained_further(folders, cache, tmp_path, ca
     assert len(history(out)) == 5
 
 
+CHANGES = {
+    "--learning_rate 1e-4": "trained with learning_rate=5e-05, and this run has learning_rate=0.0001",
+    "--per_device_train_batch_size 4": "trained with batch_size=8, and this run has batch_size=4",
+    "--seed 3": "trained with seed=42",
+    "--cl_temperature 0.2": "trained with cl_temperature=0.1",
+    "--train_file other.json": r"trained with other records \(their texts, their order",
+    "--mixing equal": "trained with mixing=size, and this run has mixing=equal",
+}
+
+
 @pytest.mark.slow
 def test_damaged_checkpoints_are_named(folders, cache, tmp_path):
     out = tmp_path / "out"
@@ -69,25 +79,16 @@ def test_damaged_checkpoints_are_named(folders, cache, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("--learning_rate 1e-4", "trained with learning_rate=5e-05, and this run has learning_rate=0.0001"),
-        ("--per_device_train_batch_size 4", "trained with batch_size=8, and this run has batch_size=4"),
-        ("--seed 3", "trained with seed=42"),
-        ("--cl_temperature 0.2", "trained with cl_temperature=0.1"),
-        ("--train_file other.json", r"trained with other records \(their texts, their order"),
-        ("--mixing equal", "trained with mixing=size, and this run has mixing=equal"),
-    ],
-)
-def test_a_changed_run_is_not_resumed(folders, cache, tmp_path, monkeypatch, change, message):
+def test_a_changed_run_is_not_resumed(folders, cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other.json").write_text(json.dumps(triples(96, 3, seed=1)), encoding="utf-8")
     flags = flags_of(folders, cache, "out", "--max_steps 4 --save_steps 2 --save_total_limit 1")
-    if not (tmp_path / "out").exists():
-        train([*flags, "--max_steps", "2"])
-    with pytest.raises(InputError, match=message):
-        train([*flags, *change.split()])
+    train([*flags, "--max_steps", "2"])
+    before = content(tmp_path / "out")
+    for change, message in CHANGES.items():
+        with pytest.raises(InputError, match=message):
+            train([*flags, *change.split()])
+    assert content(tmp_path / "out") == before
     train(flags)
     assert len(history("out")) == 4
 
@@ -137,19 +138,28 @@ def test_divergence_keeps_the_last_good_checkpoint_and_is_exit_code_one(folders,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("extra", ["--init tiny --vocab_size 120", "--lora_rank 2"])
-def test_the_same_command_gives_the_same_model(folders, cache, tmp_path, environment, extra):
-    """In two processes, whose hash tables iterate in different orders."""
+def test_the_same_command_gives_the_same_model(folders, cache, tmp_path, environment):
+    """In two processes, whose hash tables iterate in different orders; from scratch and with adapters."""
     import subprocess
 
     from tests.training.conftest import ROOT
 
-    start = [] if "--init" in extra else ["--model_name_or_path", str(folders["relu"])]
-    for name in ("one", "two"):
-        flags = [*start, *extra.split(), "--cache_dir", str(cache), "--output_dir", str(tmp_path / name)]
-        line = [sys.executable, "train.py", *flags, *SHORT.split(), "--max_steps", "2"]
-        done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    variants = {
+        "scratch": "--init tiny --vocab_size 120",
+        "lora": f"--model_name_or_path {folders['relu']} --lora_rank 2",
+    }
+    for process in ("one", "two"):
+        lines = [
+            [*extra.split(), "--cache_dir", str(cache), "--output_dir", str(tmp_path / process / name), *SHORT.split()]
+            for name, extra in variants.items()
+        ]
+        steps = [{"flags": [*line, "--max_steps", "2"]} for line in lines]
+        (tmp_path / "steps.json").write_text(json.dumps(steps), encoding="utf-8")
+        command = [sys.executable, "-m", "tests.training.several_runs", str(tmp_path / "steps.json")]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    assert history(tmp_path / "one") == history(tmp_path / "two")
-    for file in ("tokenizer.json", "model.safetensors"):
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    for name in variants:
+        first, second = tmp_path / "one" / name, tmp_path / "two" / name
+        assert history(first) == history(second)
+        for file in ("tokenizer.json", "model.safetensors"):
+            assert (first / file).read_bytes() == (second / file).read_bytes()

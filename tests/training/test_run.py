@@ -1,4 +1,4 @@
-"""Complete runs of the command: as documented, resumed, interrupted, killed, on two processes."""
+"""Complete runs of the command: as documented, resumed, interrupted, killed."""
 
 import json
 import shutil
@@ -134,13 +134,12 @@ def wait_for(condition, running, seconds=120):
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_moment_leaves_nothing_that_loads_wrongly(command, environment, folders, cache, tmp_path):
+def test_a_kill_at_any_moment_leaves_nothing_that_loads_wrongly(environment, folders, cache, tmp_path):
     """Kills while it saves at every step: what loads has the weights of its step, what is incomplete is passed over."""
     flags = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--max_steps", "300"]
     flags = list(map(str, [*flags, "--save_steps", "1", "--save_total_limit", "400"]))
     complete = tmp_path / "whole"
-    done = command(*flags, "--output_dir", complete, "--max_steps", "12", "--lr_scheduler_type", "constant")
-    assert done.returncode == 0, done.stderr
+    train([*flags, "--output_dir", str(complete), "--max_steps", "12", "--lr_scheduler_type", "constant"])
     out = tmp_path / "out"
     line = [sys.executable, "train.py", *flags, "--output_dir", str(out), "--lr_scheduler_type", "constant"]
     for step in (2, 7):
@@ -159,30 +158,6 @@ def test_a_kill_at_any_moment_leaves_nothing_that_loads_wrongly(command, environ
         newest = last_checkpoint(out)
         assert newest is not None
         assert int(newest.name.rpartition("-")[2]) >= step - 1
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one(command, folders, tmp_path):
-    """Batches of 4 on two processes give the run of batches of 8 on one: same tasks, shared negatives."""
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    (cache / "medi-data.json").write_text(json.dumps(triples(96, 3)), encoding="utf-8")
-    start = ["--model_name_or_path", folders["relu"], "--cache_dir", cache, *SHORT, "--dropout", "0"]
-    start += ["--max_steps", "8", "--save_steps", "4"]
-    single, two, mixed = tmp_path / "one", tmp_path / "two", tmp_path / "mixed"
-    train([*map(str, start), "--output_dir", str(single)])
-    for folder, extra in ((two, ()), (mixed, ("--chunk_tokens", "40", "--mask_duplicates", "true"))):
-        done = command(*start, "--per_device_train_batch_size", 4, "--output_dir", folder, *extra, processes=2)
-        assert done.returncode == 0, done.stderr
-    assert history(two) == pytest.approx(history(single), rel=1e-4)
-    assert history(mixed) == pytest.approx(history(single), rel=1e-4)
-    for name, value in weights(single).items():
-        np.testing.assert_allclose(weights(two)[name], value, atol=2e-4)
-        np.testing.assert_allclose(weights(mixed)[name], value, atol=2e-4)
-    shutil.rmtree(two / "checkpoint-8")
-    done = command(*start, "--per_device_train_batch_size", 4, "--output_dir", two, processes=2)
-    assert done.returncode == 0, done.stderr
-    assert history(two) == pytest.approx(history(single), rel=1e-4)
 
 
 @pytest.mark.slow

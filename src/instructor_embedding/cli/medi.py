@@ -14,11 +14,11 @@ from instructor_embedding.cli import options
 from instructor_embedding.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from instructor_embedding.files.records import Reject
     from instructor_embedding.medi.build import Progress
-    from instructor_embedding.medi.config import Config
+    from instructor_embedding.medi.config import Config, Selection
     from instructor_embedding.medi.summary import Summary
     from instructor_embedding.medi.wording import Facts
 
@@ -35,7 +35,11 @@ Miner = "bm25, hub id or folder, or sentence-transformers:NAME; default: bm25."
 @app.command()
 def build(
     sources: Annotated[
-        list[Path], typer.Argument(help="toml file of a build, a folder of sources, or files of pairs.")
+        list[str],
+        typer.Argument(
+            help="toml file of a build, a folder with a SOURCES.json, or data as train reads it: "
+            "files, folders, globs, saved datasets, ids of the hub."
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="json, jsonl or parquet; .gz or .zst as well; - is stdout.")
@@ -54,6 +58,9 @@ def build(
     domain: Annotated[str, typer.Option(help="Of files: subject or origin of the texts.")] = "",
     objective: Annotated[str, typer.Option(help="Of files: what the texts are represented for.")] = "",
     kind: Annotated[str | None, typer.Option(help="Of files: how the two texts are related; default: by type.")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(help="Of files: what a column holds, as query=title; may be repeated.")
+    ] = None,
     rejects: Rejects = None,
 ) -> None:
     """Build triples of query, positive and hard negative, with instructions; options replace fields of the toml file.
@@ -63,7 +70,7 @@ def build(
     from instructor_embedding.medi.build import build as built
     from instructor_embedding.medi.config import with_options
 
-    config = _config(sources, output, _facts(text_type or [], domain, objective, kind), kind)
+    config = _config(sources, output, _facts(text_type or [], domain, objective, kind), kind, tuple(columns or ()))
     replaced: dict[str, Any] = {"output": output, "encoder": encoder, "wordings": wordings, "seed": seed}
     replaced["against"] = tuple(against) if against else None
     config = with_options(config, limit, tuple(skip or ()), **replaced)
@@ -164,22 +171,40 @@ def check(
         sys.exit(1)
 
 
-def _config(paths: list[Path], output: Path | None, facts: Facts | None, kind: str | None) -> Config:
-    from instructor_embedding.medi.catalog import Entry
+def _config(
+    names: list[str], output: Path | None, facts: Facts | None, kind: str | None, columns: tuple[str, ...]
+) -> Config:
+    from instructor_embedding.files.named_data import is_saved
     from instructor_embedding.medi.config import Config, Selection, read_config
+
+    if len(names) == 1 and names[0].endswith(".toml"):
+        return read_config(Path(names[0]))
+    if output is None:
+        raise InputError(f"-o is missing: {names[0]} is not a toml file, so name the file of triples to write")
+    # with facts a folder is one of files that share them, else one of sources that a SOURCES.json describes
+    homes = [name for name in names if facts is None and Path(name).is_dir() and not is_saved(Path(name))]
+    others = [name for name in names if name not in homes]
+    selections = [Selection(Path(home)) for home in homes]
+    return Config((*selections, *(_selections(others, facts, kind, columns) if others else ())), output)
+
+
+def _selections(
+    names: list[str], facts: Facts | None, kind: str | None, columns: tuple[str, ...]
+) -> Iterator[Selection]:
+    """Yield a selection for each file and saved dataset that the names stand for."""
+    from instructor_embedding.files.named_data import sources
+    from instructor_embedding.medi.catalog import Entry
+    from instructor_embedding.medi.config import Selection
+    from instructor_embedding.medi.forms import columns_of
     from instructor_embedding.medi.source import keys_of
 
-    if len(paths) == 1 and paths[0].suffix == ".toml":
-        return read_config(paths[0])
-    if output is None:
-        raise InputError(f"-o is missing: {paths[0]} is not a toml file, so name the file of triples to write")
-    selections = []
-    for path in paths:
-        own = facts
-        if facts is not None and kind is None and path.is_file() and "label" in keys_of(path):
-            own = facts._replace(kind="label")
-        selections.append(Selection(path, entry=None if path.is_dir() else Entry(facts=own)))
-    return Config(tuple(selections), output)
+    meaning = columns_of(columns)
+    for source in sources(names, setting="sources"):
+        path, own = Path(source.path), facts
+        if facts is not None and kind is None:
+            keys = {meaning.get(key, key) for key in keys_of(path)}
+            own = facts._replace(kind="label") if keys & {"label", "label_text"} else facts
+        yield Selection(path, entry=Entry(facts=own, columns=columns, name=source.task))
 
 
 def _facts(text_types: list[str], domain: str, objective: str, kind: str | None) -> Facts | None:

@@ -221,7 +221,10 @@ def count_records(
 
 
 def parsed(
-    path: str | os.PathLike[str], parse: Callable[[Any], _T], reject: Callable[[Reject], None] | None = None
+    path: str | os.PathLike[str],
+    parse: Callable[[Any], _T],
+    reject: Callable[[Reject], None] | None = None,
+    rows: Iterable[tuple[Position, Any]] | None = None,
 ) -> Iterator[_T]:
     """Yield what `parse` makes of each record of a file.
 
@@ -233,13 +236,15 @@ def parsed(
         Raises `RecordError` for a record that it cannot read.
     reject : callable, optional
         Takes such records, and invalid JSON, as a `Reject`; without it they are errors.
+    rows : iterable, optional
+        The records of the path with their positions, where it is not a file; default: those of `read_records`.
 
     Raises
     ------
     InputError
         With the file and the line, item or row.
     """
-    for (unit, number), record in read_records(path, reject):
+    for (unit, number), record in read_records(path, reject) if rows is None else rows:
         try:
             value = parse(record)
         except RecordError as error:

@@ -1,4 +1,4 @@
-"""Batches of record indices, of one task each, for one process or many.
+"""The original's batches: record indices of one task each, in its order, for one process or many.
 
 In-batch negatives of another task differ from the positives by their task alone, which teaches nothing, so a batch
 never mixes tasks (paper, section 2.3).
@@ -7,7 +7,6 @@ never mixes tasks (paper, section 2.3).
 from __future__ import annotations
 
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,7 +35,6 @@ class Batches:
     size: int
     dropped: dict[int, int]
     _starts: Numbers = field(repr=False)
-    _order: Numbers | None = field(repr=False)
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -47,59 +45,7 @@ class Batches:
     def __getitem__(self, index: int) -> Numbers:
         """Return the record indices of one batch, int64 of shape (size,)."""
         start = int(self._starts[index])
-        if self._order is None:
-            return np.arange(start, start + self.size)
-        return np.array(self._order[start : start + self.size], np.int64)
-
-
-def homogeneous(
-    tasks: ArrayLike, size: int, *, seed: int = 42, epoch: int = 0, rank: int = 0, world: int = 1
-) -> Batches:
-    """Return shuffled batches of one task each: records are shuffled within tasks, then batches among each other.
-
-    Use it to train. At each step the ranks share one batch of ``size * world`` records of one task, so vectors may be
-    gathered across ranks as negatives. Each record is in at most one batch; of each task fewer than ``size * world``
-    are left over, and `Batches.dropped` counts them.
-
-    Parameters
-    ----------
-    tasks : int array of shape (n,)
-        The task of each record, such as ``TripleFile.tasks``. Memory does not grow with n: arrays of n elements are
-        in a scratch file.
-    size : int
-        Records per batch and rank.
-    seed, epoch : int
-        The same values give the same batches on every rank.
-    rank, world : int
-        Index of this process and number of processes.
-
-    Raises
-    ------
-    InputError
-        An argument is out of range.
-
-    Examples
-    --------
-    >>> batches = homogeneous([0, 0, 1, 0, 1, 1, 1], size=2, seed=1)
-    >>> sorted(sorted(batch.tolist()) for batch in batches)[0], len(batches), batches.dropped
-    ([0, 3], 3, {0: 1})
-    """
-    numbers, total = _checked(tasks, size, rank, world)
-    counts = _counts(numbers)
-    first = {task: int(start) for task, start in zip(counts, np.cumsum([0, *counts.values()]), strict=False)}
-    order = _grouped(numbers, first)
-    generator = np.random.default_rng([seed, epoch])
-    starts = []
-    for task, count in counts.items():
-        # a copy: shuffling the memory map itself would touch its pages in random order
-        block = np.array(order[first[task] : first[task] + count])
-        generator.shuffle(block)
-        order[first[task] : first[task] + count] = block
-        starts.append(first[task] + total * np.arange(count // total))
-    joined = np.concatenate(starts) if starts else np.empty(0, np.int64)
-    generator.shuffle(joined)
-    dropped = {task: count % total for task, count in counts.items() if count % total}
-    return Batches(size, dropped, joined + rank * size, order)
+        return np.arange(start, start + self.size)
 
 
 def original_windows(
@@ -107,7 +53,7 @@ def original_windows(
 ) -> Batches:
     """Return the batches that the original's ``train.py`` forms, in its order.
 
-    Use it to repeat a training of the original; it drops more than `homogeneous` and never shuffles records. The file
+    Use it to repeat a training of the original; it never shuffles records. The file
     is split into windows of ``size * world`` records in order; windows of two tasks and the short last one are dropped;
     the windows are shuffled once with ``random.seed(seed)``, and every epoch has the same order.
 
@@ -146,7 +92,7 @@ def original_windows(
         for start in unused:
             dropped[int(numbers[start])] += total
         starts = used
-    return Batches(size, dict(dropped), np.array(starts, np.int64) + rank * size, None)
+    return Batches(size, dict(dropped), np.array(starts, np.int64) + rank * size)
 
 
 def _checked(tasks: ArrayLike, size: int, rank: int, world: int) -> tuple[Numbers, int]:
@@ -160,33 +106,3 @@ def _checked(tasks: ArrayLike, size: int, rank: int, world: int) -> tuple[Number
     if not isinstance(rank, int) or not 0 <= rank < world:
         raise InputError(f"rank must be from 0 to world - 1 = {world - 1}, got {rank!r}")
     return numbers, size * world
-
-
-def _counts(tasks: Numbers) -> dict[int, int]:
-    """Count the records of each task; tasks in ascending order."""
-    counts: Counter[int] = Counter()
-    for first in range(0, len(tasks), _CHUNK):
-        values, times = np.unique(tasks[first : first + _CHUNK], return_counts=True)
-        counts.update(dict(zip(values.tolist(), times.tolist(), strict=True)))
-    return dict(sorted(counts.items()))
-
-
-def _grouped(tasks: Numbers, first: dict[int, int]) -> Numbers:
-    """Return the record indices grouped by task, in order within a task; `first` is the start of each group."""
-    order = _scratch(len(tasks))
-    cursor = dict(first)
-    for base in range(0, len(tasks), _CHUNK):
-        chunk = np.asarray(tasks[base : base + _CHUNK])
-        positions = np.argsort(chunk, kind="stable")
-        values, starts = np.unique(chunk[positions], return_index=True)
-        for task, group in zip(values.tolist(), np.split(positions, starts[1:]), strict=True):
-            order[cursor[task] : cursor[task] + len(group)] = base + group
-            cursor[task] += len(group)
-    return order
-
-
-def _scratch(count: int) -> Numbers:
-    """Return an array of `count` record indices: in memory if short, else in a temporary file."""
-    if count <= _CHUNK:
-        return np.empty(count, np.int64)
-    return np.memmap(tempfile.TemporaryFile(), np.int64, shape=(count,))

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
 from instructor_embedding.files.atomic import replacing
+from instructor_embedding.files.named_data import files_of
 from instructor_embedding.files.records import Reject, check_output, read_records, write_records
 from instructor_embedding.medi import encoders
 from instructor_embedding.medi.compose import Rules, tasks_of
@@ -30,7 +31,7 @@ from instructor_embedding.medi.source import Source, digest
 from instructor_embedding.medi.triple import Triple, read, record_of, write
 from instructor_embedding.version import __version__
 
-_FORM = 3  # increased where the same sources and rules give other triples than before
+_FORM = 4  # increased where the same sources and rules give other triples than before
 
 
 @dataclass
@@ -44,8 +45,8 @@ class Manifest:
         One for each task number: name, kind, what it was mined by, licence, triples, file; relations read, and those
         left out as evaluation text (by set) or because there is no negative.
     sources : list of dict
-        The files that were read: path in their folder, sha256, bytes, licence, encoder, and what was assumed because
-        the catalog does not state it.
+        The files that were read: path in their folder, sha256, bytes, licence, encoder, what was assumed because the
+        catalog does not state it, and the facts that instructions are made of (None where tasks bring their own).
     rejected : int
         Invalid records.
     evaluation : dict of str to int
@@ -194,12 +195,14 @@ def _jobs(config: Config, encoder: Any, against: str, rejecting: bool) -> list[_
             facts = {
                 "file": source.path.relative_to(selection.home).as_posix(),
                 "sha256": source.checked(),
-                "bytes": source.path.stat().st_size,
+                "bytes": sum(file.stat().st_size for file in files_of(source.path)),
                 "licence": source.licence,
                 "encoder": identity,
                 "assumed": source.assumed,
+                "facts": None if source.facts is None else source.facts._asdict(),
             }
-            depends = (_FORM, __version__, facts, source.name, source.format, source.facts, rules, against, rejecting)
+            own = (source.name, source.format, source.columns)
+            depends = (_FORM, __version__, facts, *own, rules, against, rejecting)
             key = sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:24]
             jobs.append(_Job(source, miner, rules, facts, key))
     return jobs

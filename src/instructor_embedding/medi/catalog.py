@@ -27,12 +27,18 @@ class Entry(NamedTuple):
         One of ``source.FORMATS``.
     facts : Facts or None
     licence, sha256 : str
+    columns : tuple of str
+        Such as ``"query=title"``, see `forms.columns_of`.
+    name : str
+        Of the source; ``""``: that of the file.
     """
 
     format: str = ""
     facts: Facts | None = None
     licence: str = ""
     sha256: str = ""
+    columns: tuple[str, ...] = ()
+    name: str = ""
 
 
 def read_catalog(folder: Path) -> dict[str, Entry]:
@@ -57,7 +63,10 @@ def read_catalog(folder: Path) -> dict[str, Entry]:
 def _entry(record: dict[str, Any], form: str) -> Entry:
     licence = str(record.get("licence") or record.get("license") or "")
     facts = None if form == "super_ni" else _facts(record)
-    return Entry(str(record.get("format") or form), facts, licence, str(record.get("sha256") or ""))
+    columns = record.get("columns") or []
+    if not isinstance(columns, list) or not all(isinstance(column, str) for column in columns):
+        raise InputError(f'{NAME}: columns of {record["file"]} must be a list such as ["query=title"]')
+    return Entry(str(record.get("format") or form), facts, licence, str(record.get("sha256") or ""), tuple(columns))
 
 
 def _facts(record: dict[str, Any]) -> Facts | None:

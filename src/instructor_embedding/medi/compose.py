@@ -93,7 +93,7 @@ def tasks_of(
     against: Texts | None = None,
     reject: Callable[[Reject], None] | None = None,
 ) -> Iterator[TaskTriples]:
-    """Yield the tasks of a source: one, or for Super-NaturalInstructions one for each task of the file.
+    """Yield the tasks of a source: one, or one for each task that its records or its format name.
 
     Parameters
     ----------
@@ -112,15 +112,21 @@ def tasks_of(
         A record is invalid.
     """
     if source.facts is not None:
-        task = TaskTriples(source.name, source.facts, source.licence)
-        relations = _selected(list(source.relations(reject)), task, rules, against)
-        if source.facts.kind == "label":
-            task.mined = "label"
-            mined = _by_output(relations, True, encoder)
-        else:
-            mined = _with_negatives(relations, encoder, rules.pool)
-        task.triples = _triples(mined, task, rules)
-        yield task
+        by_task: dict[str, list[Relation]] = {}
+        for relation in source.relations(reject):
+            by_task.setdefault(relation.task or source.name, []).append(relation)
+        for name, relations in by_task.items():
+            if name != source.name and any(fnmatchcase(name, pattern) for pattern in rules.skip):
+                continue
+            task = TaskTriples(name, source.facts, source.licence)
+            selected = _selected(relations, task, rules, against)
+            if source.facts.kind == "label":
+                task.mined = "label"
+                mined = _by_output(selected, True, encoder)
+            else:
+                mined = _with_negatives(selected, encoder, rules.pool)
+            task.triples = _triples(mined, task, rules)
+            yield task
         return
     for instructions in super_ni.read(source.path, reject):
         if any(fnmatchcase(instructions.name, pattern) for pattern in rules.skip):
@@ -153,7 +159,7 @@ def _triples(relations: Iterator[Relation], task: TaskTriples, rules: Rules) -> 
             task.without_negative += 1
             continue
         # by the query's hash, not at random: the same relation has the same instruction in every build
-        query, document = wordings[zlib.crc32(relation.query.encode()) % len(wordings)]
+        query, document = relation.instructions or wordings[zlib.crc32(relation.query.encode()) % len(wordings)]
         texts = (Pair(query, relation.query), Pair(document, relation.pos), Pair(document, relation.neg))
         yield Triple(*texts, 0, task.name)
 
@@ -182,9 +188,10 @@ def _by_output(pairs: list[Relation], labels: bool, encoder: Miner) -> Iterator[
     else:
         vectors = encoders.vectors(encoder, [*inputs, *outputs])
         positives, negatives = mine.generation(vectors[: len(inputs)], vectors[len(inputs) :])
-    for text, positive, negative in zip(inputs, positives.tolist(), negatives.tolist(), strict=True):
-        complete = -1 not in (positive, negative) and len({text, inputs[positive], inputs[negative]}) == 3
-        yield Relation(text, inputs[positive], inputs[negative]) if complete else Relation(text, "")
+    for pair, positive, negative in zip(pairs, positives.tolist(), negatives.tolist(), strict=True):
+        complete = -1 not in (positive, negative) and len({pair.query, inputs[positive], inputs[negative]}) == 3
+        pos, neg = (inputs[positive], inputs[negative]) if complete else ("", "")
+        yield pair._replace(pos=pos, neg=neg)
 
 
 def _with_negatives(relations: list[Relation], encoder: Miner, pool: int) -> Iterator[Relation]:
@@ -238,11 +245,11 @@ def _matches(relations: list[Relation], numbers: dict[str, int]) -> list[set[int
     """Return for each relation the ids of the texts that are known to match its query, the query included."""
     by_query: dict[str, set[int]] = {}
     by_group: dict[str, set[int]] = {}
-    for query, pos, _, group in relations:
+    for query, pos, _, group, *_ in relations:
         own = {numbers[text] for text in (query, pos) if text in numbers}
         by_query.setdefault(query, set()).update(own)
         if group:
             by_group.setdefault(group, set()).update(own)
-    for query, _, _, group in relations:
+    for query, _, _, group, *_ in relations:
         by_query[query] |= by_group.get(group, set())
     return [by_query[relation.query] for relation in relations]

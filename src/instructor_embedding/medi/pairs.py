@@ -1,37 +1,26 @@
-"""Pairs of texts in the forms that people have: lists, sets, and objects with a field for each side."""
+"""The relations of a file of records in any form of training data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-from instructor_embedding.errors import InputError, nearest
-from instructor_embedding.files.records import RecordError, Reject, parsed, read_records
+from instructor_embedding.errors import InputError
+from instructor_embedding.files.named_data import records_of
+from instructor_embedding.files.records import RecordError, Reject, parsed
+from instructor_embedding.instruction import Pair
+from instructor_embedding.medi.forms import Group, Item, Labelled, Match, Reading, Scored, columns_of
 from instructor_embedding.medi.relation import Relation
 
-FORMS = (
-    '["a", "b"], ["anchor", "positive", "negative"], {"set": [...]}, {"query": "...", "pos": [...], "neg": [...]}, '
-    '{"anchor", "positive", "negative"}, {"query", "positive"}, {"text1", "text2", "score"} or {"text", "label"}'
-)
-# fields of query, positive and negative, in the order in which they are looked for; the negative may be missing
-_FIELDS = (
-    ("query", "pos", "neg"),
-    ("query", "positive", "negative"),
-    ("anchor", "positive", "negative"),
-    ("text1", "text2", ""),
-    ("sentence1", "sentence2", ""),
-    ("question", "answer", "negative"),
-    ("text", "label", ""),
-)
 LEAST_SCORE = 0.8  # of the scale: pairs below it do not match
 _SCALES = (1, 5, 10, 100)
 
 
-def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator[Relation]:
+def read(path: Path, reject: Callable[[Reject], None] | None = None, columns: Sequence[str] = ()) -> Iterator[Relation]:
     """Yield the relations of a file, in order.
 
     A set of n texts gives n - 1 relations of one group, each text with the next. A query with a list of positives gives
@@ -41,79 +30,55 @@ def read(path: Path, reject: Callable[[Reject], None] | None = None) -> Iterator
     Parameters
     ----------
     path : path
-        Anything that ``read_records`` reads.
+        A file, or a dataset saved to disk.
     reject : callable, optional
         Receives records of another form, as a `Reject`; without it they are errors.
+    columns : sequence of str
+        As in `forms.columns_of`.
 
     Raises
     ------
     InputError
         With file and line of the first record of another form.
     """
-    least = lru_cache(maxsize=1)(lambda: _least_score(path))
+    reading = Reading(columns_of(columns))
+    least = lru_cache(maxsize=1)(lambda: _least_score(path, reading))
 
     def relations(record: Any) -> list[Relation]:
-        scored = isinstance(record, dict) and "score" in record
-        return relations_of(record, least() if scored else 0)
+        task, item = reading.parse(record, "")
+        return [relation._replace(task=task) for relation in relations_of(item, least)]
 
-    yield from chain.from_iterable(parsed(path, relations, reject))
-
-
-def relations_of(record: Any, least: float = 0) -> list[Relation]:
-    """Return the relations of one record; none where its score is below `least`.
-
-    Raises
-    ------
-    RecordError
-        The record has none of the documented forms.
-    """
-    if isinstance(record, list) and len(record) in (2, 3):
-        return [Relation(*_texts(record))]
-    if isinstance(record, dict) and isinstance(record.get("set"), list) and len(record["set"]) > 1:
-        texts = _texts(record["set"])
-        return [Relation(first, second, group=texts[0]) for first, second in pairwise(texts)]
-    if not isinstance(record, dict):
-        raise RecordError(f"a record must be {FORMS}")
-    fields = next((fields for fields in _FIELDS if set(fields[:2]) <= set(record)), None)
-    if fields is None:
-        hints = [nearest(str(key), [name for row in _FIELDS for name in row if name]) for key in record]
-        raise RecordError(f"a record must be {FORMS}; it has {', '.join(map(str, record))}{next(iter(hints), '')}")
-    if "score" in record and _score(record) < least:
-        return []
-    query, pos, neg = fields
-    positives, negatives = _texts(_listed(record[pos])), _texts(_listed(record.get(neg) or []))
-    (text,) = _texts([record[query]])
-    return [
-        Relation(text, positive, negatives[min(index, len(negatives) - 1)] if negatives else "")
-        for index, positive in enumerate(positives)
-    ]
+    yield from chain.from_iterable(parsed(path, relations, reject, records_of(path, reject)))
 
 
-def _least_score(path: Path) -> float:
-    """Return the score from which the pairs of a file match, after a pass over it; unreadable scores are left out."""
+def relations_of(item: Item | Group, least: Callable[[], float]) -> list[Relation]:
+    """Return the relations of one item; none for two texts whose score is below what `least` returns."""
+    if isinstance(item, Match):
+        last = len(item.negatives) - 1
+        negatives = [item.negatives[min(index, last)] if last >= 0 else None for index in range(len(item.positives))]
+        return [_relation(item.query, *both) for both in zip(item.positives, negatives, strict=True)]
+    if isinstance(item, Group):
+        return [_relation(*both)._replace(group=item.texts[0].text.strip()) for both in pairwise(item.texts)]
+    if isinstance(item, Scored):
+        return [_relation(item.first, item.second)] if item.score >= least() else []
+    assert isinstance(item, Labelled)  # texts alone are not a form of records
+    return [_relation(item.text, item.text._replace(text=item.label))]
+
+
+def _relation(query: Pair, pos: Pair, neg: Pair | None = None) -> Relation:
+    instructions = (query.instruction, pos.instruction)
+    texts = (query.text.strip(), pos.text.strip(), neg.text.strip() if neg else "")
+    return Relation(*texts, instructions=instructions if any(instructions) else None)
+
+
+def _least_score(path: Path, reading: Reading) -> float:
+    """Return the score from which the pairs of a file match, after a pass over it; invalid records are left out."""
     largest = 0.0
-    for _, record in read_records(path, lambda reject: None):
+    for _, record in records_of(path, lambda reject: None):
         with suppress(RecordError):
-            largest = max(largest, _score(record) if isinstance(record, dict) and "score" in record else 0)
+            _, item = reading.parse(record, "")
+            largest = max(largest, item.score if isinstance(item, Scored) else 0)
     scale = next((scale for scale in _SCALES if largest <= scale), None)
     if scale is None:
         raise InputError(f"{path}: the largest score is {largest:g}; scores must be from 0 to 1, 5, 10 or 100")
     return LEAST_SCORE * scale
-
-
-def _score(record: Any) -> float:
-    try:
-        return float(record["score"])
-    except (TypeError, ValueError):
-        raise RecordError(f"score is {record['score']!r:.60}; it must be a number") from None
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _texts(values: list[Any]) -> list[str]:
-    for value in values:
-        if not isinstance(value, str) or not value.strip():
-            raise RecordError(f"{value!r:.60} is not a text; a record must be {FORMS}")
-    return [value.strip() for value in values]

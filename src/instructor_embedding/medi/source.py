@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from instructor_embedding.errors import InputError, choose
 from instructor_embedding.files.decoding import as_utf8
-from instructor_embedding.files.records import DATA, Reject, is_data, opened, read_records, stem_of
+from instructor_embedding.files.named_data import files_of, records_of
+from instructor_embedding.files.records import DATA, Reject, is_data, opened, stem_of
 from instructor_embedding.files.records import format_of as rows_format
 from instructor_embedding.medi import catalog, kilt, medmcqa, pairs, squad, wording
 from instructor_embedding.medi.catalog import Entry
@@ -20,14 +21,13 @@ from instructor_embedding.medi.wording import Facts
 
 _HEAD = 2**16
 _READERS: dict[str, Callable[[Path, Callable[[Reject], None] | None], Iterator[Relation]]] = {
-    "pairs": pairs.read,
     "squad": squad.read,
     "kilt": kilt.read,
     "medmcqa": medmcqa.read,
     "medmcqa_explanations": medmcqa.read_explanations,
 }
-TASKS = "super_ni"
-FORMATS = (*_READERS, TASKS)
+PAIRS, TASKS = "pairs", "super_ni"
+FORMATS = (PAIRS, *_READERS, TASKS)
 # keys that tell a format from the formats after it
 _KEYS = {
     TASKS: {"Instances"},
@@ -55,6 +55,8 @@ class Source(NamedTuple):
         As the catalog states it, ``""`` where it does not.
     assumed : str
         What the catalog does not state and was taken from the file; ``""`` for nothing.
+    columns : tuple of str
+        Of the format ``"pairs"``, as in `forms.columns_of`.
     """
 
     name: str
@@ -64,9 +66,12 @@ class Source(NamedTuple):
     format: str
     sha256: str = ""
     assumed: str = ""
+    columns: tuple[str, ...] = ()
 
     def relations(self, reject: Callable[[Reject], None] | None = None) -> Iterator[Relation]:
         """Yield the relations of the file; `reject` as in `pairs.read`."""
+        if self.format == PAIRS:
+            return pairs.read(self.path, reject, self.columns)
         return _READERS[self.format](self.path, reject)
 
     def checked(self) -> str:
@@ -87,7 +92,9 @@ class Source(NamedTuple):
 
 
 def digest(path: Path) -> str:
-    """Return the sha256 of a file."""
+    """Return the sha256 of a file; of a saved dataset, that of the digests of its files."""
+    if path.is_dir():
+        return sha256("".join(map(digest, files_of(path))).encode()).hexdigest()
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
@@ -133,13 +140,13 @@ def sources_of(path: Path, entry: Entry) -> list[Source]:
     InputError
         The format is unknown, or there are no facts for the file.
     """
-    name, form, assumed = stem_of(path.name).replace(".", "_"), entry.format, []
+    name, form, assumed = entry.name or stem_of(path.name).replace(".", "_"), entry.format, []
     if form:
         choose(f"{catalog.NAME}, {path.name}: format", form, FORMATS)
     else:
         form = format_of(path)
         assumed.append(f"format {form}, from its first record")
-    source = Source(name, path, entry.facts, entry.licence, form, entry.sha256)
+    source = Source(name, path, entry.facts, entry.licence, form, entry.sha256, columns=entry.columns)
     if form == TASKS:
         source = source._replace(facts=None)
     elif entry.facts is None and form != "medmcqa":
@@ -163,13 +170,13 @@ def allowed(licence: str, patterns: tuple[str, ...]) -> bool:
 def format_of(path: Path) -> str:
     """Return the format of a file, recognized by the keys at its beginning; ``"pairs"`` where none is known."""
     keys = keys_of(path)
-    return next((form for form, own in _KEYS.items() if own <= keys), "pairs")
+    return next((form for form, own in _KEYS.items() if own <= keys), PAIRS)
 
 
 def keys_of(path: Path) -> set[str]:
     """Return the keys at the beginning of a file: of its first record, or of the one object that it is."""
-    if rows_format(str(path)) in ("csv", "tsv", "parquet"):
-        return set(next((record for _, record in read_records(path)), {}))
+    if path.is_dir() or rows_format(str(path)) in ("csv", "tsv", "parquet"):
+        return set(next((record for _, record in records_of(path)), {}))
     with opened(str(path)) as file:
         head = as_utf8(file, str(path))[0].read(_HEAD).decode("utf-8", "replace").lstrip()
     return set(re.findall(r'"(\w+)"\s*:', head)) if head.startswith("{") else set()

@@ -211,9 +211,9 @@ def _schema() -> Any:
 class TripleFile(Sequence[Triple]):
     """Random access to the triples of a file, in memory that does not grow with it.
 
-    Use it to train: ``batches.homogeneous(file.tasks, 16)`` gives the record indices of each batch. The constructor
-    reads and checks all records. Their offsets and tasks, 12 bytes per record, are written to a scratch folder, and so
-    is a copy of the records unless the file is plain json lines. Several threads, and processes forked later, may read.
+    Use it where records are needed by task or in another order. The constructor reads and checks all records. Their
+    offsets and tasks, 12 bytes per record, are written to a scratch folder, and so is a copy of the records unless the
+    file is plain json lines. Several threads, and processes forked later, may read.
 
     Parameters
     ----------

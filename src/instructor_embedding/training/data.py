@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from instructor_embedding.errors import InputError
+from instructor_embedding.files.named_data import Source, sources
 from instructor_embedding.files.records import read_records
 from instructor_embedding.instruction import Pair
-from instructor_embedding.training.forms import KINDS, Instructions, Item, Labelled, Match, Reading, Scored, columns_of
+from instructor_embedding.medi.forms import KINDS, Instructions, Item, Labelled, Match, Reading, Scored, columns_of
 from instructor_embedding.training.settings import DataSettings
-from instructor_embedding.training.sources import Source, sources
+
+MEDI_NAMES = ("medi-data.json", "medi-data.jsonl", "medi-data.json.gz", "medi-data.jsonl.gz", "medi-data.parquet")
 
 
 class Drawn(NamedTuple):
@@ -286,7 +288,10 @@ def read_data(settings: DataSettings, seed: int, token: str | bool | None = None
     InputError
         With file and line of the first record that cannot be used, or where there is nothing to train on.
     """
-    files = sources(settings.train_file, settings.cache_dir, token)
+    names = settings.train_file
+    if not names and settings.cache_dir:
+        names = [str(path) for path in (Path(settings.cache_dir) / name for name in MEDI_NAMES) if path.is_file()][:1]
+    files = sources(names, settings.cache_dir, token)
     if not files and not settings.text_file:
         where = (
             f"{settings.cache_dir} holds no medi-data.json" if settings.cache_dir else "there is nothing to train on"

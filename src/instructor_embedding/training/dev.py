@@ -11,10 +11,10 @@ import numpy as np
 
 from instructor_embedding.errors import InputError
 from instructor_embedding.extras import need
+from instructor_embedding.files.named_data import Source, sources
 from instructor_embedding.instruction import Pair
+from instructor_embedding.medi.forms import Instructions, Item, Labelled, Match, Reading, Scored
 from instructor_embedding.model.packed import Float32
-from instructor_embedding.training.forms import Instructions, Item, Labelled, Match, Reading, Scored
-from instructor_embedding.training.sources import Source, sources
 from instructor_embedding.vectors import unit
 
 Encode = Callable[[Sequence[Pair]], Float32]

@@ -12,7 +12,6 @@ from instructor_embedding.evaluation.mteb import folder
 from instructor_embedding.extras import need
 
 ENGLISH = "MTEB(eng, v1)"  # the 56 data sets of the paper
-ENGLISH_2 = "MTEB(eng, v2)"
 # what measures whether a retriever follows the instruction of each query, in mteb 2.26
 FOLLOWING = (
     "Core17InstructionRetrieval",

@@ -1,8 +1,9 @@
-"""What ``--train_file`` may name: files, folders, globs, datasets saved to disk, and datasets on the hub."""
+"""Data by name: files, folders, globs, datasets saved to disk, and datasets on the hub."""
 
 from __future__ import annotations
 
 import glob
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,16 +12,15 @@ from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError, ModelNotFoundError
 from instructor_embedding.extras import need
-from instructor_embedding.files.records import DATA, Position, is_data, read_records, stem_of
+from instructor_embedding.files.records import DATA, Position, Reject, is_data, read_records, stem_of
 
-MEDI_NAMES = ("medi-data.json", "medi-data.jsonl", "medi-data.json.gz", "medi-data.jsonl.gz", "medi-data.parquet")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 Records = Iterator[tuple[Position, Any]]
 
 
 class Source(NamedTuple):
-    """One file of records, or one saved dataset.
+    """One file of records, or one saved dataset: what one name stands for, or one of several.
 
     Attributes
     ----------
@@ -42,7 +42,19 @@ def sources(
     token: str | bool | None = None,
     setting: str = "train_file",
 ) -> list[Source]:
-    """Return what the names of a setting stand for, or ``medi-data.json`` in `cache_dir` where there are none.
+    """Return what names stand for.
+
+    Use it wherever a user names data: training, its dev sets, and building triples.
+
+    Parameters
+    ----------
+    names : sequence of str
+    cache_dir : str, optional
+        Where datasets of the hub are downloaded to; default: the hub's cache.
+    token : str or bool, optional
+        Of the hub.
+    setting : str
+        What errors call the names.
 
     Raises
     ------
@@ -51,9 +63,6 @@ def sources(
     ModelNotFoundError
         The hub has no such dataset, or cannot be reached.
     """
-    if not names:
-        candidates = [Path(cache_dir) / name for name in MEDI_NAMES] if cache_dir else []
-        return _named([path for path in candidates if path.is_file()][:1])
     paths: list[Path] = []
     for name in names:
         try:
@@ -62,7 +71,7 @@ def sources(
             raise type(error)(f"{setting}: {error}") from None
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
-        raise InputError(f"{setting} names {twice} twice; to weigh a file more, use --mixing weights")
+        raise InputError(f"{setting} names {twice} twice")
     return _named(paths)
 
 
@@ -70,14 +79,14 @@ def _expanded(name: str, cache_dir: str | None, token: str | bool | None) -> lis
     """Return the files and saved datasets that one name stands for."""
     path = Path(name).expanduser()
     if path.is_dir():
-        if _is_saved(path):
+        if is_saved(path):
             return [path]
         return _in_folder(path)
     if path.exists():  # a file, or a pipe
         return [path]
     if glob.has_magic(name):
         matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
-        files = [match for match in matches if match.is_file() or _is_saved(match)]
+        files = [match for match in matches if match.is_file() or is_saved(match)]
         if not files:
             raise InputError(f"no file matches {name}")
         return files
@@ -96,7 +105,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not _is_saved(path):
+        if path.is_dir() and not is_saved(path):
             yield from _walk(path)
         elif path.is_dir() or _is_data(path):
             yield path
@@ -106,8 +115,8 @@ def _is_data(path: PurePath) -> bool:
     return is_data(path) and not path.name.startswith(".")
 
 
-def _is_saved(folder: Path) -> bool:
-    """Return True for what ``save_to_disk`` of the library datasets writes."""
+def is_saved(folder: Path) -> bool:
+    """Return whether a folder is what ``save_to_disk`` of the library datasets writes."""
     return (folder / "dataset_dict.json").is_file() or (
         (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
     )
@@ -134,25 +143,44 @@ def unique_names(paths: Sequence[str]) -> list[str]:
 
 
 def _reader(path: Path) -> Callable[[], Records]:
-    if path.is_dir():
-        return lambda: _saved_records(path)
-    return lambda: read_records(path)
+    return lambda: records_of(path)
+
+
+def records_of(path: Path, reject: Callable[[Reject], None] | None = None) -> Records:
+    """Yield the records of a file, as `read_records`, or the rows of a saved dataset.
+
+    Raises
+    ------
+    InputError
+        As `read_records`; or the dataset has several splits, and none is ``train``.
+    """
+    return _saved_records(path) if path.is_dir() else read_records(path, reject)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files whose content `records_of` yields: the file itself, or those of a saved dataset."""
+    if not path.is_dir():
+        return [path]
+    split = _split(path)
+    state = json.loads((split / "state.json").read_text(encoding="utf-8"))
+    return [split / file["filename"] for file in state["_data_files"]]
+
+
+def _split(folder: Path) -> Path:
+    """Return the folder of a saved dataset; of several splits, that of ``train``."""
+    if not (folder / "dataset_dict.json").is_file():
+        return folder
+    splits = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+    if "train" not in splits:
+        raise InputError(f"{folder} has no split 'train'; pass the folder of one: {', '.join(splits)}")
+    return folder / "train"
 
 
 def _saved_records(folder: Path) -> Records:
-    """Yield the rows of a saved dataset; of several splits, those of ``train``."""
-    import json
-
-    if (folder / "dataset_dict.json").is_file():
-        splits = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
-        if "train" not in splits:
-            raise InputError(f"{folder} has no split 'train'; pass the folder of one: {', '.join(splits)}")
-        folder = folder / "train"
     ipc = need("pyarrow.ipc", "reading saved datasets")
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     number = 0
-    for file in state["_data_files"]:
-        with open(folder / file["filename"], "rb") as stream:
+    for file in files_of(folder):
+        with open(file, "rb") as stream:
             for batch in ipc.open_stream(stream):
                 for row in batch.to_pylist():
                     number += 1

@@ -1,4 +1,4 @@
-"""The forms a training record may have, and what each becomes.
+"""The forms a training record may have, and what each becomes: one reading for training and for building triples.
 
 ======================================================  =====================================================
 record                                                  becomes
@@ -9,6 +9,8 @@ record                                                  becomes
 ``{query, positive}``, ``{anchor, positive}``           a `Match` without negatives: the batch has them
 ``{text1, text2, score}``, ``{sentence1, ...}``         a `Scored`: cosines are ranked as the scores are
 ``{text, label}``                                       a `Labelled`: texts of one label match
+``["a", "b"]``, ``["anchor", "positive", "negative"]``  a `Match`
+``{"set": ["a", "b", "c"]}``                            a `Group`: all of them match each other
 ======================================================  =====================================================
 
 A record may name its task (``task_id``, ``task_name`` or ``task``) and the instruction of each side
@@ -24,10 +26,14 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError, nearest
+from instructor_embedding.files.records import RecordError
 from instructor_embedding.instruction import Pair
 from instructor_embedding.medi.triple import pair_of, shown
 
-FORMS = "{query, pos, neg}, {anchor, positive, negative}, {query, positive}, {text1, text2, score} or {text, label}"
+FORMS = (
+    "{query, pos, neg}, {anchor, positive, negative}, {query, positive}, {text1, text2, score}, {text, label}, "
+    '["anchor", "positive", "negative"], ["a", "b"] or {"set": ["a", "b"]}'
+)
 _NAMES = {
     "query": ("query", "anchor", "question"),
     "positive": ("pos", "positive", "answer"),
@@ -36,6 +42,7 @@ _NAMES = {
     "score": ("score",),
     "text": ("text", "sentence"),
     "label": ("label", "label_text"),
+    "set": ("set",),
     "task": ("task_name", "task", "task_id"),
     "query_instruction": ("query_instruction",),
     "document_instruction": ("document_instruction", "pos_instruction"),
@@ -66,6 +73,12 @@ class Labelled(NamedTuple):
 
     text: Pair
     label: str
+
+
+class Group(NamedTuple):
+    """Texts that all match each other."""
+
+    texts: tuple[Pair, ...]
 
 
 Item = Match | Scored | Labelled | Pair
@@ -102,15 +115,28 @@ class Reading:
     default: Instructions = _NONE
 
     def item(self, record: Any, task: str) -> tuple[str, Item]:
+        """Return the task and the item of a record as training uses it: of a `Group`, the first text matches the rest.
+
+        Raises
+        ------
+        RecordError
+            As `parse`.
+        """
+        task, item = self.parse(record, task)
+        return task, Match(item.texts[0], item.texts[1:]) if isinstance(item, Group) else item
+
+    def parse(self, record: Any, task: str) -> tuple[str, Item | Group]:
         """Return the task and the item of a record of a source whose task is `task` where the record names none.
 
         Raises
         ------
-        InputError
-            The record has none of the forms, or a text is empty or not a text.
+        RecordError
+            The record has none of the forms, or a text is empty or not a text. It is an `InputError`.
         """
+        if isinstance(record, (list, tuple)) and len(record) in (2, 3):
+            record = dict(zip(("query", "positive", "negative"), record, strict=False))
         if not isinstance(record, Mapping):
-            raise InputError(f"found {shown(record)}; a record is {FORMS}")
+            raise RecordError(f"found {shown(record)}; a record is {FORMS}")
         values = self._canonical(record)
         task = _task(values.get("task")) or task
         query, document = self._instructions(values, task)
@@ -121,7 +147,9 @@ class Reading:
             return task, Scored(sides[0], sides[1], _number(values["score"]))
         if "text" in values and "label" in values:
             return task, Labelled(_text(values["text"], query, "text"), _label(values["label"]))
-        raise InputError(_formless(record, values))
+        if "set" in values:
+            return task, Group(_set(values["set"], query))
+        raise RecordError(_formless(record, values))
 
     def _canonical(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Rename the columns and collect the negatives; what means nothing here is left out."""
@@ -137,7 +165,7 @@ class Reading:
                 continue
             kind = _CANONICAL.get(name, name)
             if name in _CANONICAL and kind in values and kind != "task":
-                raise InputError(f"two columns hold the {kind} (one is {name!r}); name the right one with --columns")
+                raise RecordError(f"two columns hold the {kind} (one is {name!r}); name the right one with --columns")
             if kind != "task" or "task" not in values or name == "task_name":
                 values[kind] = value
         if negatives:
@@ -183,7 +211,7 @@ def _match(values: Mapping[str, Any], query: str, document: str) -> Match:
         pair for value in values.get("negatives", ()) for pair in _side(value, document, "neg", with_instructions)
     ]
     if not positives:
-        raise InputError("pos is empty; a query needs a text that matches it")
+        raise RecordError("pos is empty; a query needs a text that matches it")
     return Match(_text(values["query"], query, "query"), tuple(positives), tuple(negatives))
 
 
@@ -191,21 +219,27 @@ def _side(value: Any, instruction: str, side: str, with_instructions: bool) -> l
     """Return the texts of a side: one, or a list of them; [instruction, text] where the query is one."""
     if not isinstance(value, (list, tuple)):
         if with_instructions:
-            raise InputError(f"{side} is {shown(value)}; it must be [instruction, text], as query is")
+            raise RecordError(f"{side} is {shown(value)}; it must be [instruction, text], as query is")
         return [_text(value, instruction, side)]
     if with_instructions:
         several = bool(value) and all(isinstance(item, (list, tuple)) for item in value)
         return [_text(item, instruction, side) for item in (value if several or not value else [value])]
     if len(value) == 2 and str(value[0]).startswith("Represent "):
-        raise InputError(f"{side} looks like [instruction, text]; then query must be [instruction, text], too")
+        raise RecordError(f"{side} looks like [instruction, text]; then query must be [instruction, text], too")
     return [_text(item, instruction, side) for item in value]
+
+
+def _set(value: Any, instruction: str) -> tuple[Pair, ...]:
+    if not isinstance(value, (list, tuple)) or len(value) < 2:
+        raise RecordError(f"set is {shown(value)}; it must be a list of at least two texts")
+    return tuple(_text(text, instruction, "set") for text in value)
 
 
 def _text(value: Any, instruction: str, side: str) -> Pair:
     """Return the pair of a text, or of [instruction, text]."""
     if isinstance(value, (list, tuple)):
         if len(value) != 2 or not isinstance(value[0], str):
-            raise InputError(f"{side} is {shown(value)}; it must be a text or [instruction, text]")
+            raise RecordError(f"{side} is {shown(value)}; it must be a text or [instruction, text]")
         instruction, value = value
     return pair_of(instruction, value, side)
 
@@ -217,7 +251,7 @@ def _task(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"task {value}"
     if not isinstance(value, str):
-        raise InputError(f"the task is {shown(value)}; it must be a string or an integer")
+        raise RecordError(f"the task is {shown(value)}; it must be a string or an integer")
     return value
 
 
@@ -227,13 +261,13 @@ def _number(value: Any) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"score is {shown(value)}; it must be a number")
+        raise RecordError(f"score is {shown(value)}; it must be a number")
     return number
 
 
 def _label(value: Any) -> str:
     if not isinstance(value, (str, int)) or not str(value).strip():
-        raise InputError(f"label is {shown(value)}; it must be a string or an integer")
+        raise RecordError(f"label is {shown(value)}; it must be a string or an integer")
     return str(value)
 
 
@@ -241,7 +275,7 @@ def _first(*instructions: str | None) -> str:
     for instruction in instructions:
         if instruction is not None:
             if not isinstance(instruction, str):
-                raise InputError(f"the instruction is {shown(instruction)}; it must be a string")
+                raise RecordError(f"the instruction is {shown(instruction)}; it must be a string")
             return instruction
     return ""
 
@@ -255,4 +289,4 @@ def _formless(record: Mapping[str, Any], values: Mapping[str, Any]) -> str:
             first = _NAMES[needed][0]
             return f"the field {first!r} is missing{nearest(first, map(str, record))}; a record is {FORMS}"
     names = ", ".join(map(repr, list(record)[:8]))
-    return f"the columns {names} are none of {FORMS}; say what they hold, as --columns query=... positive=..."
+    return f"the columns {names} are none of {FORMS}; say what they hold, as --columns query=..."
