@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from instructor_embedding import fingerprint
+from instructor_embedding.bulk import job as jobs
 from instructor_embedding.bulk import run as runs
 from instructor_embedding.bulk.job import Job, Task
 from instructor_embedding.bulk.pool import ModelSettings
@@ -58,7 +59,7 @@ def run(request: Request, progress: Progress, address: str, cpus: float = 1, gpu
         items = [{"task": list(task)} for task in tasks]
         if not items:
             return
-        job = runs.jobs.read(request.folder)
+        job = jobs.read(request.folder)
         assert job is not None, "it was written before its tasks"
         settings = _settings(request.settings._replace(model=job.model), cpus, gpus)
         dataset = data.from_items(items, override_num_blocks=min(len(items), _BLOCKS)).map_batches(

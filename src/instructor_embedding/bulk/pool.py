@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from instructor_embedding.bulk.job import Job, Task
 from instructor_embedding.bulk.shard import Advance, Facts, ShardMaker
@@ -77,8 +77,8 @@ class Pool:
         for pipe in list(self._workers):
             self._give(pipe, waiting)
         while self._tasks:
-            for pipe in wait(list(self._workers)):
-                assert isinstance(pipe, Connection)
+            for ready in wait(list(self._workers)):
+                pipe = cast(Connection, ready)
                 try:
                     kind, value = pipe.recv()
                 except (EOFError, OSError):
