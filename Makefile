@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 # a process per core with a thread each, so that they do not wait for each other
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 NATIVE = hatch_build.py $(wildcard src/instructor_embedding/engine/native/*.[ch])
 
 .PHONY: sdist wheel wheels sbom test test-quick test-integrations test-lowest test-without-torch test-gpu test-dist demo lint check types docs docs-serve pages notebooks sanitize test-ray storm kills fuzz faults screenshots dist clean

@@ -124,7 +124,7 @@ OPTIONS = {
     "instruction a number": ({"instruction": 5}, InputError, "instruction= is of type int"),
     "instruction a list": ({"instruction": [R]}, InputError, "instruction= is of type list"),
     "unknown": ({"batchsize": 3}, TypeError, "'batchsize'; did you mean 'batch_size'"),
-    "prompt": ({"prompt": R}, TypeError, "unexpected keyword argument 'prompt'"),
+    "another library's": ({"prompts": R}, TypeError, "'prompts'; did you mean 'prompt"),
 }
 
 

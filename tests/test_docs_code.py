@@ -34,7 +34,11 @@ pytestmark = pytest.mark.slow
 
 
 def steps(page):
-    """Yield language and code of the blocks that run; shell blocks are reduced to the project's own commands."""
+    """Yield language and code of what runs, in order; Python blocks without a command between them are one step.
+
+    Shell blocks are reduced to the project's own commands.
+    """
+    python = ""
     for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
         if block["skip"]:
             continue
@@ -42,8 +46,15 @@ def steps(page):
         if block["language"] == "sh":
             commands = re.findall(r"^(?:instructor-embed|python examples/)(?:.*\\\n)*.*$", code, re.M)
             code = "\n".join(commands)
-        if code.strip():
-            yield block["language"], code
+        if block["language"] == "python":
+            python += code
+        elif code.strip():
+            if python:
+                yield "python", python
+            python = ""
+            yield "sh", code
+    if python:
+        yield "python", python
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instructor_embedding import InputError, Instruction, as_pairs
+from instructor_embedding import Encoder, InputError, Instruction, as_pairs
 from instructor_embedding.instruction import ENDINGS
 
 WORD = st.from_regex(r"[A-Za-z0-9-]{1,8}", fullmatch=True).filter(
@@ -67,9 +67,9 @@ def test_refused_fields(fields, message):
         Instruction(**fields)
 
 
-def test_instructions_are_taken_wherever_strings_are(models):
+def test_instructions_are_taken_wherever_strings_are(folders):
     built = Instruction("title", "Science")
-    model = models["relu"]
+    model = Encoder(folders["relu"])
     expected = model.encode([["Represent the Science title: ", "rye bread"]])
     for given_form in ([[built, "rye bread"]], [{"instruction": built, "text": "rye bread"}]):
         assert (model.encode(given_form) == expected).all()

@@ -118,7 +118,7 @@ class Encoder:
         float32 of shape (n, dim); (dim,) for a single text (a str, `Pair` or dict).
         """
         call = request(self, sentences, batch_size, instruction, truncate, options, show_progress_bar)
-        vectors: Float32 = call.vectors(self)
+        vectors: Float32 = call.vectors(self.tokens, self.backend)
         if normalize_embeddings:
             vectors = arithmetic.unit(vectors)
         return vectors[0] if call.single else vectors

@@ -205,7 +205,7 @@ class INSTRUCTOR(Embedder):
         self._prepare(device)
         results: Any
         if output_value == "sentence_embedding":
-            vectors = call.vectors(self)
+            vectors = call.vectors(self.tokens, self.backend)
             unit = self.head.normalize and call.dimensions is None
             vectors = normalized(vectors) if normalize_embeddings and not unit else vectors
             results = converted(vectors, convert_to_numpy, convert_to_tensor, self.device)

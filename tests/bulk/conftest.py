@@ -16,7 +16,7 @@ def text(number):
 
 @pytest.fixture
 def corpus(tmp_path):
-    """A folder with jsonl, csv and parquet: 90 records, of which 3 are no rows."""
+    """A folder with jsonl, csv and parquet: 90 records, of which 3 have no row."""
     import pyarrow as arrow
     import pyarrow.parquet as parquet
 

@@ -35,7 +35,7 @@ def test_rows_vectors_rejects_and_manifest(finished, folders, tmp_path):
     expected = Encoder(folders["relu"]).encode([["Represent it: ", row["text"]] for row in rows])
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
     rejects = [json.loads(line) for line in Path(folder, "rejects.jsonl").read_text().splitlines()]
-    assert [(Path(one["file"]).name, one["position"]) for one in rejects] == [
+    assert [(Path(reject["file"]).name, reject["position"]) for reject in rejects] == [
         ("a.jsonl", f"line {n}") for n in (8, 9, 10)
     ]
     assert rejects[0]["why"].startswith("invalid JSON")
@@ -238,7 +238,11 @@ def test_verify_sees_duplicate_ids_and_changed_inputs(finished, corpus):
         ("other.csv", "id,title,year\n1,rye,2\n", "has no column 'text'"),
         ("other.jsonl", '{"id": 1, "title": "rye", "year": 1}\n', "none of the first 1 rows"),
         ("types.jsonl", '{"id": 1, "text": 5, "year": 1}\n', "none of the first 1 rows"),
-        ("cut.jsonl.gz", gzip.compress(b'{"id": "1", "text": "rye", "year": 1}\n' * 99)[:-20], "truncated or corrupt"),
+        (
+            "cut.jsonl.gz",
+            gzip.compress(b'{"id": "1", "text": "rye", "year": 1}\n' * 99, mtime=0)[:-20],
+            "truncated or corrupt",
+        ),
         ("cut.parquet", b"PAR1 and no more", "is not a parquet file"),
     ],
 )

@@ -94,7 +94,9 @@ def written(weights, batch, file):
 def test_vectors_of_the_original_under_qemu(cpu, kind, aarch64, folders, golden, inputs, tmp_path):
     driver, emulator = aarch64
     weights, tokens = read_contents(folders[kind])
-    batch = tokens.pack(inputs["pairs"])
+    short = [row for row, length in enumerate(tokens.count(inputs["pairs"])) if length <= 64]  # an emulator is slow
+    assert len(short) > 40
+    batch = tokens.pack([inputs["pairs"][row] for row in short])
     dense = written(weights, batch, tmp_path / "model")
     (tmp_path / "vectors").mkdir()
     run(driver, "encode", tmp_path / "model", tmp_path / "vectors", prefix=[emulator, "-cpu", cpu])
@@ -102,7 +104,7 @@ def test_vectors_of_the_original_under_qemu(cpu, kind, aarch64, folders, golden,
     assert CPUS[cpu] <= {tuple(file.name.split("-")) for file in files}
     for file in files:
         vectors = normalized(project(np.fromfile(file, np.float32).reshape(len(batch), -1), dense))
-        expected, least = golden[f"{kind}/vectors"], LEAST[file.name.split("-")[1]]
+        expected, least = golden[f"{kind}/vectors"][short], LEAST[file.name.split("-")[1]]
         if least > 0.9999:
             assert np.abs(vectors - expected).max() <= 1e-6, file.name
         assert (vectors * expected).sum(1).min() >= least, file.name

@@ -126,6 +126,7 @@ def test_every_hook_that_is_overridden_exists():
     hooks = {
         *("get_train_dataloader", "get_batch_samples", "training_step", "evaluate", "floating_point_ops", "log"),
         *("_save", "_save_checkpoint", "_save_rng_state", "_load_from_checkpoint", "_load_best_model"),
+        "_load_optimizer_and_scheduler",
     }
     assert hooks == {name for name in ours if hasattr(Trainer, name) and name != "__init__"}
 

@@ -6,6 +6,7 @@ their values of that moment.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -211,11 +212,14 @@ class ScratchMemory:
     """Scratch memory that is kept between runs: a few pieces, and a bounded number of bytes in all."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._process, self._lock = os.getpid(), threading.Lock()
         self._free: list[npt.NDArray[np.uint8]] = []
 
     def of(self, size: int) -> _Borrowed:
         """Return a context manager that lends an array of at least `size` bytes."""
+        if self._process != os.getpid():
+            # a forked child: a thread that is not here may have held the lock, or have been changing the list
+            self.__init__()  # type: ignore[misc]
         with self._lock:
             fits = [index for index, array in enumerate(self._free) if len(array) >= size]
             array = self._free.pop(min(fits, key=lambda index: len(self._free[index]))) if fits else None

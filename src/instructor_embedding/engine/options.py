@@ -107,7 +107,7 @@ def instruction_of(
     return instruction if instruction is not None else prompt
 
 
-def check_peer(options: PeerOptions, dimension: int) -> None:
+def check_peer(options: PeerOptions) -> None:
     """Raise `InputError` where an option of sentence-transformers has a value that has no meaning here."""
     precision = options.get("precision", "float32")
     if precision != "float32":
@@ -119,6 +119,3 @@ def check_peer(options: PeerOptions, dimension: int) -> None:
         raise InputError(
             "pool= is not supported; several processes: instructor_embedding.Workers, which takes the same texts"
         )
-    size = options.get("truncate_dim")
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= dimension):
-        raise InputError(f"truncate_dim must be an integer from 1 to {dimension}, the model's dimension, got {size!r}")

@@ -17,20 +17,11 @@ from instructor_embedding.model.tokens import TextTokenizer
 PROMPTS = {"query": QUERIES, "document": DOCUMENTS}
 
 
-class PairModel(Protocol):
-    """What a call needs of a model."""
+class PromptedModel(Protocol):
+    """The instructions of a model for texts that come without."""
 
-    tokens: TextTokenizer
     default_instruction: str | Instruction | None
     prompts: dict[str, str]
-
-    @property
-    def backend(self) -> Backend:
-        """Runs batches."""
-
-    @property
-    def dimension(self) -> int:
-        """Dimensions of a vector."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +50,28 @@ class Request:
     dimensions: int | None
     progress: bool
 
-    def vectors(self, model: PairModel) -> Vectors:
-        """Return the vectors, float32 of shape (n, dim), in the kind of array of the model's backend."""
-        windows = pipeline.encode(self.pairs, model.tokens, model.backend, self.budget, self.truncate)
-        vectors = gathered(windows, len(self.pairs), model.dimension, self.progress)
-        return vectors if self.dimensions is None else vectors[:, : self.dimensions]
+    def vectors(self, tokens: TextTokenizer, backend: Backend) -> Vectors:
+        """Return the vectors, float32 of shape (n, dim), in the backend's kind of array.
+
+        Raises
+        ------
+        InputError
+            The vectors have fewer dimensions than are kept.
+        """
+        size = self.dimensions
+        if size is not None and (
+            isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= backend.dimension
+        ):
+            raise InputError(
+                f"truncate_dim must be an integer from 1 to {backend.dimension}, the model's dimension, got {size!r}"
+            )
+        windows = pipeline.encode(self.pairs, tokens, backend, self.budget, self.truncate)
+        vectors = gathered(windows, len(self.pairs), backend.dimension, self.progress)
+        return vectors if size is None else vectors[:, :size]
 
 
 def request(
-    model: PairModel,
+    model: PromptedModel,
     sentences: Any,
     batch_size: int,
     instruction: str | Instruction | None,
@@ -83,13 +87,13 @@ def request(
         An argument or, with its index, a text is not allowed.
     """
     budget = pipeline.budget_of(batch_size)
-    check_peer(options, model.dimension)
+    check_peer(options)
     pairs = as_pairs(sentences, instruction_of(instruction, options, model.prompts), model.default_instruction)
     return Request(pairs, is_single(sentences), budget, truncate, options.get("truncate_dim"), bool(progress))
 
 
 def side(
-    model: PairModel, name: str, sentences: Any, options: Mapping[str, Any]
+    model: PromptedModel, name: str, sentences: Any, options: Mapping[str, Any]
 ) -> tuple[list[Pair] | Pair, dict[str, Any]]:
     """Return the pairs and the other options of ``encode_query`` and ``encode_document``.
 

@@ -29,11 +29,11 @@ def replacing(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[byt
     """Open a file for writing that appears under its name when it is complete.
 
     Use it for every file that is written. The bytes go to a file without a name in the same folder (where the system
-    has none, to one with a name of its own), which is synchronized to the disk and then takes the place of the old one;
+    has none, to one with a name of its own), which is synchronized to the disk and then replaces the old one;
     leaving by an error, SIGTERM and SIGHUP included, removes it and keeps the file that was there. kill -9 leaves
     nothing either, where files without a name exist. Of a symbolic link the target is written. What is not a regular
-    file (a device, a fifo, ``/dev/fd/N``) is written through and never replaced. ``-`` is stdout; a URL is
-    uploaded when it is complete.
+    file (a device, a fifo, ``/dev/fd/N``) is written through and never replaced. ``-`` is stdout; a
+    URL is uploaded when it is complete.
 
     Parameters
     ----------

@@ -13,14 +13,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import PurePath
 from typing import IO, Any, BinaryIO, NamedTuple, TextIO, TypeVar, cast
 
-from instructor_embedding.errors import InputError, choose
+from instructor_embedding.errors import InputError
 from instructor_embedding.extras import need
 from instructor_embedding.files import parquet_rows
 from instructor_embedding.files.atomic import check_target, replacing
 from instructor_embedding.files.decoding import as_utf8, decoded_line, text_lines
+from instructor_embedding.files.formats import DATA, FORMATS, WRITTEN, format_of, is_data, stem_of
 from instructor_embedding.files.json_values import RecordError, list_items, parse_file, parse_line
 from instructor_embedding.files.opening import LONGEST, opened, why_unreadable
 from instructor_embedding.files.text_tables import delimiter_of, table_rows
@@ -44,11 +44,6 @@ __all__ = [
     "with_header",
     "write_records",
 ]
-FORMATS = ("txt", "csv", "tsv", "json", "jsonl", "parquet")
-WRITTEN = ("json", "jsonl", "parquet")
-COMPRESSED = (".gz", ".zst")
-DATA = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")  # what a folder's files of records end in
-_ENDINGS = {"ndjson": "jsonl", "md": "txt", "text": "txt", "tab": "tsv", "pq": "parquet"}
 
 _T = TypeVar("_T")
 Position = tuple[str, int]  # ("line", 3): what is counted, and which, from 1
@@ -61,46 +56,6 @@ class Reject(NamedTuple):
     position: str
     why: str
     record: Any
-
-
-def format_of(path: str, format: str | None = None, known: Iterable[str] = FORMATS, default: str = "json") -> str:
-    """Return the format given, else the one of the file's extension (before .gz or .zst), else `default`.
-
-    Raises
-    ------
-    InputError
-        The format is unknown, or the ending tells none.
-    """
-    allowed = tuple(known)
-    if format is not None:
-        return choose("format", _ENDINGS.get(format, format), allowed)
-    name = PurePath(path).name.lower()
-    while name.endswith(COMPRESSED):
-        name = name.rpartition(".")[0]
-    ending = name.rpartition(".")[2] if "." in name.lstrip(".") else ""
-    kind = _ENDINGS.get(ending, ending) or default
-    if kind == "json" and kind not in allowed:
-        kind = "jsonl"
-    if kind not in allowed:
-        raise InputError(f"{path}: the extension .{ending} is not a format; name one of {', '.join(allowed)}")
-    return kind
-
-
-def is_data(path: PurePath) -> bool:
-    """Return True for a name of a file of records, in any case; lines of txt are not taken for records here."""
-    return _uncompressed(path.name.lower()).endswith(DATA)
-
-
-def stem_of(name: str) -> str:
-    """Return the name of a file of records without its endings."""
-    name = _uncompressed(name)
-    return next((name.removesuffix(ending) for ending in DATA if name.endswith(ending)), name) or name
-
-
-def _uncompressed(name: str) -> str:
-    for ending in COMPRESSED:
-        name = name.removesuffix(ending)
-    return name
 
 
 def read_records(

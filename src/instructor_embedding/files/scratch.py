@@ -1,4 +1,4 @@
-"""Folders of files that are moved to their places when all are complete."""
+"""Folders of files that are renamed when all are complete."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from instructor_embedding.errors import InputError, choose
@@ -41,12 +40,12 @@ def store_of(location: str, kind: str | None = None) -> Store:
                 f"{location}: an index is a folder, or begins with {', '.join(f'{s}://' for s in SERVERS)}"
             )
         return _servers()[SERVERS[scheme]](location)
-    if Path(location).exists() and not Path(location).is_dir():
-        raise InputError(f"{location} is a file; an index is a folder")
     if kind is not None:
         choose("--store", kind, FOLDERS)
     if os.path.isfile(location):
-        raise InputError(f"{location} is a file, and an index is a folder; name a new folder: -o NEW")
+        raise InputError(
+            f"{location} is a file, not an index; make one of its texts: instructor-embed index build {location} -o NEW"
+        )
     if manifests.exists(location):
         stored = manifests.read(location).store
         if kind not in (None, stored):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from instructor_embedding import namesake
-from instructor_embedding.errors import CheckpointError, ModelNotFoundError, nearest
+from instructor_embedding.errors import CheckpointError, InputError, ModelNotFoundError, nearest
 from instructor_embedding.model.folder import tensors
 
 _JSON_FILES = (
@@ -54,8 +54,12 @@ def resolve(
     ------
     ModelNotFoundError
         There is no such folder or model, or the hub cannot be reached and the cache has no copy.
+    InputError
+        The name is empty.
     """
     namesake.warn_if_replaced()
+    if not os.fspath(name):
+        raise InputError("the model must be a folder or a hub id, got ''")
     path = Path(name).expanduser()
     if path.exists():
         return path
