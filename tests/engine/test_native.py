@@ -189,6 +189,8 @@ def test_a_vector_depends_on_its_text_alone(kernels, precision):
 def test_weights_in_few_bits(kernels, weights, embedding, models, inputs):
     model = quantize(models["gated"], weights, embedding=embedding)
     batch = model.tokens.pack(inputs["pairs"])
+    if kernels not in RUNNING:  # emulated, a long text would take seconds
+        batch = batch.take(np.flatnonzero(batch.lengths <= 40))
     exact = onednn_backend(model.encoder, model.head, "exact").run(batch)
     for precision, tolerance in (("exact", 1e-6), ("int8", 0.02)):
         need(precision, kernels)
