@@ -278,3 +278,11 @@ def _kind(value: Any) -> str:
     elif isinstance(value, float) and value != value:
         hint = " (a missing value)"
     return f"of type {type(value).__name__}: {shown}{hint}"
+
+
+def instructions(instruction: str | Instruction, query_instruction: str | Instruction | None = None) -> tuple[str, str]:
+    """Return the instruction of stored texts and that of queries, which is the same unless one is given."""
+    document = str(instruction)
+    if query_instruction is None:
+        return document, QUERIES if document == DOCUMENTS else document
+    return document, str(query_instruction)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from instructor_embedding.errors import InputError, OutputError, choose
 from instructor_embedding.files.atomic import replacing
+from instructor_embedding.files.lock import locked
 from instructor_embedding.instruction import Pair
 from instructor_embedding.vectors import Float32
 
@@ -263,18 +263,9 @@ class VectorStore:
         if self._lock is not None:
             return
         try:
-            file = open(folder / "lock", "ab")  # noqa: SIM115
+            self._lock = locked(folder, f"another process writes vectors to {folder}; wait, or use another folder")
         except OSError as error:
             raise InputError(f"cannot keep vectors in {folder}: {error.strerror}") from None
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
-                raise InputError(f"another process writes vectors to {folder}; wait, or use another folder") from None
-        self._lock = file
         if _size(folder / _KEYS) != self._seen:
             self.close()
             raise InputError(f"another process has written vectors to {folder} meanwhile; open the store again")

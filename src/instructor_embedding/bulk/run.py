@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import re
@@ -13,8 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from instructor_embedding import fingerprint
 from instructor_embedding.bulk import inputs, pool
 from instructor_embedding.bulk import job as jobs
@@ -22,11 +19,13 @@ from instructor_embedding.bulk.calibration import calibrate
 from instructor_embedding.bulk.job import Job, Task, located, shard_name
 from instructor_embedding.bulk.pool import ModelSettings, Pool
 from instructor_embedding.bulk.shard import Advance, Facts, facts_of, rejects_of, versions
+from instructor_embedding.engine.backends.native import cores
 from instructor_embedding.errors import InputError
 from instructor_embedding.files import manifest as manifests
 from instructor_embedding.files import object_store, shards
 from instructor_embedding.files.atomic import check_target, replacing
-from instructor_embedding.instruction import DOCUMENTS, QUERIES
+from instructor_embedding.files.lock import locked
+from instructor_embedding.instruction import DOCUMENTS, instructions
 from instructor_embedding.model import hub
 
 REJECTS = "rejects.jsonl"
@@ -162,22 +161,24 @@ def prepared(request: Request, progress: Progress) -> tuple[Any, Job]:
         return model, stored
     _cleared(request.folder, request.fresh)
     if job.storage in ("int8", "binary"):
-        _save_codes(request.folder, calibrate(job, model, request.settings.batch_size))
+        codes = calibrate(job, model, request.settings.batch_size)
+        codes.save(located(request.folder, shards.CALIBRATION))
     jobs.write(request.folder, job)
     return model, job
 
 
 def drafted(request: Request) -> tuple[Job, list[object_store.Entry]]:
     """Return the job without its model and inputs, and the files, after a look into each of them."""
-    instruction = DOCUMENTS if request.instruction is None else request.instruction
-    same = QUERIES if instruction == DOCUMENTS else instruction
+    instruction, query_instruction = instructions(
+        DOCUMENTS if request.instruction is None else request.instruction, request.query_instruction
+    )
     draft = Job(
         model="",
         fingerprint="",
         dimension=0,
         precision="",
         instruction=instruction,
-        query_instruction=same if request.query_instruction is None else request.query_instruction,
+        query_instruction=query_instruction,
         dtype=request.settings.dtype,
         backend=request.settings.backend,
         text_column=request.text_column,
@@ -245,11 +246,6 @@ def _local(stack: contextlib.ExitStack, job: Job, request: Request, model: Any) 
     return stack.enter_context(Pool(job, request.folder, settings, request.workers)).make
 
 
-def cores() -> int:
-    """Return how many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _stored(job: Job, folder: str, progress: Progress) -> Iterator[tuple[int, Facts]]:
     """Yield the complete shards of a job; those that are not are made again."""
     digest = job.digest
@@ -307,24 +303,10 @@ def _locked(folder: str) -> Iterator[None]:
     if object_store.is_url(folder):
         yield
         return
-    with open(Path(folder) / "lock", "ab") as file:
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(f"another process writes to {folder}; wait, or name another folder") from None
+    with locked(Path(folder), f"another process writes to {folder}; wait, or name another folder"):
         for draft in Path(folder).glob(_DRAFTS):
             draft.unlink(missing_ok=True)
         yield
-
-
-def _save_codes(folder: str, codes: Any) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, precision=codes.precision, low=codes.low, high=codes.high)
-    with replacing(located(folder, shards.CALIBRATION)) as file:
-        file.write(buffer.getvalue())
 
 
 def _is_inside(name: str, folder: str) -> bool:

@@ -85,9 +85,8 @@ def build(
     from instructor_embedding.files.atomic import check_folder
     from instructor_embedding.index import models
     from instructor_embedding.index.index import FIELD, ROWS, Index
-    from instructor_embedding.index.instructions import instructions
     from instructor_embedding.index.location import store_of
-    from instructor_embedding.instruction import DOCUMENTS
+    from instructor_embedding.instruction import DOCUMENTS, instructions
 
     rows = _source(source, text_column, id_column, keep, input_format, encoding, delimiter, passages, words, overlap)
     # what is wrong with the first rows is reported before a model is loaded and an index made

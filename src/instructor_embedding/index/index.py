@@ -15,12 +15,11 @@ from instructor_embedding.files.manifest import Field, Manifest
 from instructor_embedding.files.shards import OWN_COLUMNS, Batch
 from instructor_embedding.index import filters, models
 from instructor_embedding.index.fusion import fused
-from instructor_embedding.index.instructions import instructions
 from instructor_embedding.index.location import store_of
 from instructor_embedding.index.models import IndexModel
 from instructor_embedding.index.rows import Row, digest_of, row_of
 from instructor_embedding.index.store import Match, Store
-from instructor_embedding.instruction import DOCUMENTS, Instruction, Pair
+from instructor_embedding.instruction import DOCUMENTS, Instruction, Pair, instructions
 
 FIELD = "embedding"
 MODES = ("auto", "exact", "approximate", "hybrid")

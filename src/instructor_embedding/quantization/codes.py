@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from instructor_embedding.errors import InputError, choose
+from instructor_embedding.files.atomic import replacing
 from instructor_embedding.vectors import Float32, checked, unit
 
 PRECISIONS = ("int8", "uint8", "binary")
@@ -122,7 +122,7 @@ class VectorQuantizer:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the calibration to an npz file."""
-        with Path(path).open("wb") as file:
+        with replacing(path) as file:
             np.savez(file, precision=self.precision, low=self.low, high=self.high)
 
     @classmethod

@@ -6,7 +6,6 @@ The folder is appended to, never changed: rows are not replaced or deleted. For 
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from instructor_embedding.extras import need
 from instructor_embedding.files import manifest as manifests
 from instructor_embedding.files import shards
 from instructor_embedding.files.atomic import replacing
+from instructor_embedding.files.lock import locked
 from instructor_embedding.files.manifest import Manifest
 from instructor_embedding.files.shards import CALIBRATION, Batch
 from instructor_embedding.index.filters import Condition, to_arrow
@@ -177,18 +177,8 @@ class ParquetStore:
         """Keep other processes from adding, for the manifest names the shards of one writer."""
         if self._lock is not None:
             return
-        file = open(self.folder / "lock", "ab")  # noqa: SIM115
-        with contextlib.suppress(ImportError):
-            import fcntl
-
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
-                raise InputError(
-                    f"another process adds rows to {self.location}; wait, or name another folder"
-                ) from None
-        self._lock = file
+        message = f"another process adds rows to {self.location}; wait, or name another folder"
+        self._lock = locked(self.folder, message)
         # another process may have added shards before
         self._known = None
         self.read_manifest()
