@@ -96,6 +96,11 @@ def in_one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+def first_line(error: BaseException, limit: int = 300) -> str:
+    """Return the first line of a library's error, or its type where it has no message, at most `limit` characters."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:limit]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name nearest to `name`, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1)

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from instructor_embedding.errors import InputError
@@ -110,7 +111,7 @@ class Job:
         """Records of all inputs."""
         return sum(source.rows for source in self.inputs)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A hash of all that must be equal, which every shard carries."""
         values = asdict(self)

@@ -9,6 +9,7 @@ there already is not made again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,8 +19,8 @@ from instructor_embedding.bulk import run as runs
 from instructor_embedding.bulk.job import Job, Task
 from instructor_embedding.bulk.pool import ModelSettings
 from instructor_embedding.bulk.run import Progress, Request, Summary
-from instructor_embedding.bulk.shard import Advance, Facts, ShardMaker, facts_of
-from instructor_embedding.errors import InputError
+from instructor_embedding.bulk.shard import Advance, Facts, ShardMaker, complete
+from instructor_embedding.errors import InputError, first_line
 from instructor_embedding.extras import need
 from instructor_embedding.model import hub
 
@@ -51,7 +52,7 @@ def run(request: Request, progress: Progress, address: str, cpus: float = 1, gpu
         try:
             ray.init(address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise InputError(f"--ray {address}: there is no such cluster ({reason}); ray start --head") from None
     data.DataContext.get_current().enable_progress_bars = False
 
@@ -111,13 +112,9 @@ class Actor:
         results = []
         for values in batch["task"]:
             task = Task(*map(int, values))
-            facts = self._stored(task) or self.maker.make(task)
+            facts = None
+            with contextlib.suppress(InputError):
+                facts = complete(self.folder, task, self.job.digest)
+            facts = facts or self.maker.make(task)
             results.append({**facts._asdict(), "task": list(facts.task)})
         return {"facts": results}
-
-    def _stored(self, task: Task) -> Facts | None:
-        try:
-            facts = facts_of(self.folder, task)
-        except InputError:
-            return None
-        return facts if facts and (facts.job, facts.task) == (self.job.digest, task) else None

@@ -18,7 +18,7 @@ from instructor_embedding.bulk import job as jobs
 from instructor_embedding.bulk.calibration import calibrate
 from instructor_embedding.bulk.job import Job, Task, located, shard_name
 from instructor_embedding.bulk.pool import ModelSettings, Pool
-from instructor_embedding.bulk.shard import Advance, Facts, facts_of, rejects_of, versions
+from instructor_embedding.bulk.shard import Advance, Facts, complete, rejects_of, versions
 from instructor_embedding.engine.backends.native import cores
 from instructor_embedding.errors import InputError
 from instructor_embedding.files import manifest as manifests
@@ -248,17 +248,14 @@ def _local(stack: contextlib.ExitStack, job: Job, request: Request, model: Any) 
 
 def _stored(job: Job, folder: str, progress: Progress) -> Iterator[tuple[int, Facts]]:
     """Yield the complete shards of a job; those that are not are made again."""
-    digest = job.digest
     for task in job.tasks():
         try:
-            facts = facts_of(folder, task)
+            facts = complete(folder, task, job.digest)
         except InputError as error:
             progress.notice(f"{error}; it is made again")
             continue
-        if facts is not None and (facts.job, facts.task) == (digest, task):
+        if facts is not None:
             yield task.number, facts
-        elif facts is not None:
-            progress.notice(f"the shard {shard_name(task)} in {folder} is of another job; it is made again")
 
 
 def _check_folder(request: Request) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from instructor_embedding.bulk.job import FIELD, Job, Task, exists, located, shard_name
 from instructor_embedding.engine import pipeline
 from instructor_embedding.engine.backend import as_numpy
-from instructor_embedding.errors import InputError
+from instructor_embedding.errors import InputError, first_line
 from instructor_embedding.extras import need
 from instructor_embedding.files import object_store, shards
 from instructor_embedding.files.pairs import Row, read_rows_or_rejects
@@ -211,10 +211,24 @@ def facts_of(folder: str, task: Task) -> Facts | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
-        reason = "it has no record of a job" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        reason = "it has no record of a job" if isinstance(error, KeyError) else first_line(error)
         raise InputError(f"the shard {path} is truncated or corrupt: {reason}") from None
     if footer.num_rows != facts.rows:
         raise InputError(f"the shard {path} has {footer.num_rows} rows, and its footer records {facts.rows}")
+    return facts
+
+
+def complete(folder: str, task: Task, digest: str) -> Facts | None:
+    """Return what the shard of a task records, or None where it is missing.
+
+    Raises
+    ------
+    InputError
+        The shard is damaged, or not of the job with this digest.
+    """
+    facts = facts_of(folder, task)
+    if facts is not None and (facts.job, facts.task) != (digest, task):
+        raise InputError(f"the shard {located(folder, shard_name(task))} is of another job or of other rows")
     return facts
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from instructor_embedding.bulk import inputs
 from instructor_embedding.bulk import job as jobs
 from instructor_embedding.bulk.job import FIELD, Job, Task, located, shard_name
-from instructor_embedding.bulk.shard import Facts, content_hash, facts_of
-from instructor_embedding.errors import InputError
+from instructor_embedding.bulk.shard import Facts, complete, content_hash
+from instructor_embedding.errors import InputError, first_line
 from instructor_embedding.extras import need
 from instructor_embedding.files import manifest as manifests
 from instructor_embedding.files import object_store, shards
@@ -73,11 +73,9 @@ def _manifest_problems(job: Job, folder: str) -> Iterator[str]:
 def _read(job: Job, folder: str, task: Task) -> tuple[Facts, NDArray[np.uint64]]:
     """Return what a shard records and the hashes of its ids, or raise InputError for what is wrong with it."""
     name = located(folder, shard_name(task))
-    facts = facts_of(folder, task)
+    facts = complete(folder, task, job.digest)
     if facts is None:
         raise InputError(f"the shard {name} is missing")
-    if facts.job != job.digest or facts.task != task:
-        raise InputError(f"the shard {name} is of another job or of other rows")
     if facts.rows + facts.rejected != task.stop - task.start:
         raise InputError(
             f"the shard {name} has {facts.rows} rows and {facts.rejected} rejects of {task.stop - task.start} records"
@@ -98,8 +96,7 @@ def _batches(name: str, ids: list[str]) -> Iterator[tuple[list[str], list[str], 
                 ids += names
                 yield names, batch.column("text").to_pylist(), shards.vectors_of(batch, FIELD)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"the shard {name} is truncated or corrupt: {reason}") from None
+        raise InputError(f"the shard {name} is truncated or corrupt: {first_line(error)}") from None
 
 
 def _hashes(ids: list[str]) -> NDArray[np.uint64]:

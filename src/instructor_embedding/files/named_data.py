@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
-from instructor_embedding.errors import InputError, ModelNotFoundError
+from instructor_embedding.errors import InputError, ModelNotFoundError, first_line
 from instructor_embedding.extras import need
 from instructor_embedding.files.records import DATA, Position, Reject, is_data, read_records, stem_of
 
@@ -213,7 +213,7 @@ def _from_hub(name: str, cache_dir: str | None, token: str | bool | None) -> lis
             f"there is no file {name}, and the hub has no dataset of that name (or it is private: pass --hub_token)"
         ) from None
     except Exception as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        line = first_line(error, 200)
         raise ModelNotFoundError(f"there is no file {name}, and the hub cannot be reached ({line})") from None
 
 

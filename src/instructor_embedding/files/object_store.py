@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import IO, Any, NamedTuple
 
-from instructor_embedding.errors import InputError, OutputError
+from instructor_embedding.errors import InputError, OutputError, first_line
 from instructor_embedding.extras import need
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
@@ -116,7 +116,7 @@ def remove(url: str) -> None:
     try:
         system.delete_file(path)
     except OSError as error:
-        raise OutputError(f"cannot delete {url}: {_line(error)}") from None
+        raise OutputError(f"cannot delete {url}: {first_line(error)}") from None
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def uploading(url: str) -> Iterator[IO[bytes]]:
             shutil.copyfileobj(file, stream, _PIECE)
             stream.close()
         except OSError as error:
-            raise OutputError(f"cannot write {url}: {_line(error)}") from None
+            raise OutputError(f"cannot write {url}: {first_line(error)}") from None
 
 
 @lru_cache(maxsize=32)
@@ -154,9 +154,11 @@ def _filesystem(root: str) -> tuple[Any, str]:
     try:
         system = need("fsspec", f"{scheme}:// URLs").filesystem(scheme)
     except ImportError as error:
-        raise InputError(f"{root}: {_line(error)}") from None
+        raise InputError(f"{root}: {first_line(error)}") from None
     except ValueError:
-        raise InputError(f"{root}: {_line(first)}; known: s3://, gs://, abfs://, and the schemes of fsspec") from None
+        raise InputError(
+            f"{root}: {first_line(first)}; known: s3://, gs://, abfs://, and the schemes of fsspec"
+        ) from None
     return fs.PyFileSystem(fs.FSSpecHandler(system)), rest
 
 
@@ -169,9 +171,4 @@ def _reading(url: str) -> Iterator[None]:
     except FileNotFoundError:
         raise InputError(f"cannot read {url}: there is no such object") from None
     except OSError as error:
-        raise InputError(f"cannot read {url}: {_line(error)}") from None
-
-
-def _line(error: BaseException) -> str:
-    """Return the first line of a library's message, without its end."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise InputError(f"cannot read {url}: {first_line(error)}") from None

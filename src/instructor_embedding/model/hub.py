@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from instructor_embedding import namesake
-from instructor_embedding.errors import CheckpointError, InputError, ModelNotFoundError, nearest
+from instructor_embedding.errors import CheckpointError, InputError, ModelNotFoundError, first_line, nearest
 from instructor_embedding.model.folder import tensors
 
 _JSON_FILES = (
@@ -151,7 +151,7 @@ def _fetched(repo: str, options: dict[str, Any]) -> Path:
         try:
             return _cached(repo, options)
         except errors.LocalEntryNotFoundError:
-            line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            line = first_line(error, 200)
             raise ModelNotFoundError(
                 f"the hub cannot be reached or refused ({line}) and {repo} is not in the cache; {_BY_HAND}"
             ) from None
