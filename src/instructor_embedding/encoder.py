@@ -82,8 +82,6 @@ class Encoder:
         local_files_only: bool = False,
         prompts: Mapping[str, str | Instruction] | None = None,
     ) -> None:
-        if not isinstance(model, (str, os.PathLike)) or not os.fspath(model):
-            raise InputError(f"model must be a folder or a hub id, got {model!r}")
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
             raise InputError(f"threads must be an integer of at least 1, got {threads!r}")
         if precision is not None:

@@ -119,8 +119,6 @@ class INSTRUCTOR(Embedder):
         prompts: Mapping[str, str | Instruction] | None = None,
         **options: Unpack[PeerModelOptions],
     ) -> None:
-        if not isinstance(model_name_or_path, (str, os.PathLike)) or not os.fspath(model_name_or_path):
-            raise InputError(f"model_name_or_path must be a folder or a hub id, got {model_name_or_path!r}")
         check_peer_model(options)
         target, kind, runtime = device_of(device), dtype_of(dtype), Runtime(backend, precision)
         folder = hub.resolve(
@@ -129,6 +127,7 @@ class INSTRUCTOR(Embedder):
             token=token if token is not None else use_auth_token,
             revision=revision,
             local_files_only=local_files_only,
+            argument="model_name_or_path",
         )
         embedder = read(folder)
         super().__init__(embedder.encoder, embedder.head, embedder.tokens)

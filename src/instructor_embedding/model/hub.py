@@ -36,6 +36,7 @@ def resolve(
     token: str | bool | None = None,
     revision: str | None = None,
     local_files_only: bool = False,
+    argument: str = "model",
 ) -> Path:
     """Return the folder of a model, downloading it first where `name` is a hub id.
 
@@ -49,17 +50,19 @@ def resolve(
         Where downloads are kept; by default ``SENTENCE_TRANSFORMERS_HOME`` if set, else huggingface_hub's cache.
     token, revision, local_files_only
         As in ``huggingface_hub.snapshot_download``.
+    argument : str
+        What the caller calls the name, for errors.
 
     Raises
     ------
     ModelNotFoundError
         There is no such folder or model, or the hub cannot be reached and the cache has no copy.
     InputError
-        The name is empty.
+        The name is empty, or of another type.
     """
     namesake.warn_if_replaced()
-    if not os.fspath(name):
-        raise InputError("the model must be a folder or a hub id, got ''")
+    if not isinstance(name, (str, os.PathLike)) or not os.fspath(name):
+        raise InputError(f"{argument} must be a folder or a hub id, got {name!r}")
     path = Path(name).expanduser()
     if path.exists():
         return path
