@@ -1,6 +1,6 @@
 """Retrieval: questions and documents have their own instructions, and ranks are fused with those of BM25.
 
-A small model misses rare words that BM25 sees, and BM25 misses paraphrases: their fused ranks are better than either.
+A small model misses rare words that BM25 sees, and BM25 misses paraphrases: fused ranks see both.
 
     python examples/retrieval.py [MODEL]
 """
